@@ -1,0 +1,245 @@
+//! The command line as types. Parses; does nothing.
+
+use crate::config::units::parse_duration;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Runs this repository's development stack: builds, starts, supervises, logs and stops it.
+#[derive(Debug, Parser)]
+#[command(name = "xtask", bin_name = "cargo xtask", version, max_term_width = 110)]
+pub struct Cli {
+    /// The file that describes the stack; by default the nearest dev.toml upwards from here
+    #[arg(short, long, global = true, value_name = "PATH")]
+    pub file: Option<PathBuf>,
+    /// When to use colour
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: When,
+    /// What to do
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum When {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Start the stack, or bring a running one in line with dev.toml, and follow its logs
+    Dev(Dev),
+    /// Stop some services, or the whole stack and its supervisor
+    Stop(Stop),
+    /// Start services that were stopped, and what they depend on
+    Start(Named),
+    /// Restart services by the present dev.toml
+    Restart(Restart),
+    /// Show the process table of every running stack
+    Status(Status),
+    /// Show the services' logs, merged by time, and follow them
+    Logs(Logs),
+    /// Empty the log files
+    Flush(Some_),
+    /// Check dev.toml
+    Check,
+    /// Print the resolved plan of a profile
+    Config(Config),
+    /// Run tasks
+    Build(Build),
+    /// Run this project's own checks: format, lints, tests, documents
+    Ci,
+    /// Guards a supervisor; started by `dev`
+    #[command(hide = true)]
+    Keeper(Internal),
+    /// Supervises a stack; started by its keeper
+    #[command(hide = true)]
+    Supervisor(Supervisor),
+}
+
+/// `dev`.
+#[derive(Debug, Args)]
+pub struct Dev {
+    /// The profile [default: `default_profile` of dev.toml]
+    #[arg(short, long, value_name = "P", conflicts_with = "caddy")]
+    pub profile: Option<String>,
+    /// The same as --profile caddy
+    #[arg(long)]
+    pub caddy: bool,
+    /// Leave the stack running and return
+    #[arg(short, long)]
+    pub detach: bool,
+    /// Return, or begin to follow, only when everything is ready; fail naming what is not
+    #[arg(long)]
+    pub wait: bool,
+    /// The most time that may take: 500ms, 10s, 5m, 1h, or milliseconds
+    #[arg(long, value_name = "T", value_parser = parse_duration)]
+    pub timeout: Option<Duration>,
+    /// Only these services
+    #[arg(long, value_name = "S", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// All but these services
+    #[arg(long, value_name = "S", value_delimiter = ',')]
+    pub except: Vec<String>,
+    /// Set a variable for every service and task
+    #[arg(short = 'e', long = "env", value_name = "K=V", value_parser = parse_pair)]
+    pub set: Vec<(String, String)>,
+    /// Build nothing
+    #[arg(long)]
+    pub no_build: bool,
+    /// Watch nothing
+    #[arg(long)]
+    pub no_watch: bool,
+    /// First stop what runs, and our own stacks that hold a port this one needs
+    #[arg(long)]
+    pub replace: bool,
+    /// Print machine-readable output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `stop`.
+#[derive(Debug, Args)]
+pub struct Stop {
+    /// Services by name, glob or id; none means the whole stack
+    #[arg(value_name = "S")]
+    pub services: Vec<String>,
+    /// The stack
+    #[arg(short, long, value_name = "P")]
+    pub profile: Option<String>,
+    /// Every running stack of the workspace
+    #[arg(long, conflicts_with_all = ["profile", "services"])]
+    pub all: bool,
+    /// Kill what has not stopped by then
+    #[arg(long, value_name = "T", value_parser = parse_duration)]
+    pub timeout: Option<Duration>,
+}
+
+/// A verb that needs services.
+#[derive(Debug, Args)]
+pub struct Named {
+    /// Services by name, glob or id, or `all`
+    #[arg(value_name = "S", required = true)]
+    pub services: Vec<String>,
+    /// The stack
+    #[arg(short, long, value_name = "P")]
+    pub profile: Option<String>,
+}
+
+/// A verb that takes services, or all.
+#[derive(Debug, Args)]
+pub struct Some_ {
+    /// Services by name, glob or id; none means all
+    #[arg(value_name = "S")]
+    pub services: Vec<String>,
+    /// The stack
+    #[arg(short, long, value_name = "P")]
+    pub profile: Option<String>,
+}
+
+/// `restart`.
+#[derive(Debug, Args)]
+pub struct Restart {
+    /// Services by name, glob or id; none means all
+    #[arg(value_name = "S")]
+    pub services: Vec<String>,
+    /// The stack
+    #[arg(short, long, value_name = "P")]
+    pub profile: Option<String>,
+    /// Take this shell's environment in place of the one `dev` was run with
+    #[arg(long)]
+    pub update_env: bool,
+}
+
+/// `status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Only this stack
+    #[arg(short, long, value_name = "P")]
+    pub profile: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `logs`.
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// Services by name, glob or id; none means all
+    #[arg(value_name = "S")]
+    pub services: Vec<String>,
+    /// Only this stack
+    #[arg(short, long, value_name = "P")]
+    pub profile: Option<String>,
+    /// How many lines, counted over all services together [default: 100]
+    #[arg(short = 'n', long, value_name = "N")]
+    pub lines: Option<usize>,
+    /// Return after what is there
+    #[arg(long)]
+    pub no_follow: bool,
+    /// Only stdout
+    #[arg(long, conflicts_with = "err")]
+    pub out: bool,
+    /// Only stderr
+    #[arg(long)]
+    pub err: bool,
+    /// The services' bytes alone, without names and stamps
+    #[arg(long)]
+    pub raw: bool,
+}
+
+/// `config`.
+#[derive(Debug, Args)]
+pub struct Config {
+    /// The profile [default: `default_profile` of dev.toml]
+    #[arg(short, long, value_name = "P")]
+    pub profile: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `build`.
+#[derive(Debug, Args)]
+pub struct Build {
+    /// Tasks; none means those of the profile
+    #[arg(value_name = "TASK")]
+    pub tasks: Vec<String>,
+    /// The profile whose environment they get [default: `default_profile` of dev.toml]
+    #[arg(short, long, value_name = "P")]
+    pub profile: Option<String>,
+}
+
+/// What the hidden verbs are given.
+#[derive(Debug, Args)]
+pub struct Internal {
+    /// Where logs and state are kept
+    pub state_dir: PathBuf,
+    /// The profile
+    pub profile: String,
+}
+
+/// What the supervisor is given.
+#[derive(Debug, Args)]
+pub struct Supervisor {
+    /// Where logs and state are kept
+    pub state_dir: PathBuf,
+    /// The profile
+    pub profile: String,
+    /// Where to listen
+    pub socket: PathBuf,
+}
+
+fn parse_pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        Some(_) | None => Err("write it as NAME=VALUE".to_owned()),
+    }
+}

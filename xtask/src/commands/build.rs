@@ -1,0 +1,32 @@
+//! `build`: runs tasks in the foreground.
+
+use super::workspace::{Workspace, invocation};
+use crate::cli::Build;
+use crate::config::did_you_mean;
+use crate::plan::Options;
+use crate::tasks;
+use anyhow::{Result, bail};
+
+pub(super) fn run(workspace: &Workspace, args: &Build) -> Result<u8> {
+    let invocation = invocation(Options::default());
+    let config = workspace.config()?;
+    let mut plan = workspace.plan_of(&config, args.profile.as_deref(), &invocation)?;
+    let builds = if args.tasks.is_empty() {
+        std::mem::take(&mut plan.builds)
+    } else {
+        let mut named = Vec::new();
+        for name in &args.tasks {
+            if !config.tasks.contains_key(name) {
+                bail!("no task `{name}`{}", did_you_mean(name, config.tasks.keys().map(String::as_str)));
+            }
+            named.push(workspace.task(&config, &plan.profile, name, &invocation)?);
+        }
+        named
+    };
+    if builds.is_empty() {
+        let tasks: Vec<&str> = config.tasks.keys().map(String::as_str).collect();
+        anstream::eprintln!("profile {} has nothing to build; the tasks are: {}", plan.profile, tasks.join(", "));
+    }
+    tasks::build::run(&builds, &invocation.shell)?;
+    Ok(0)
+}

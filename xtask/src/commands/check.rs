@@ -1,0 +1,30 @@
+//! `check`: everything that is wrong with `dev.toml`, at once.
+
+use super::workspace::{Workspace, invocation};
+use crate::config::Problems;
+use crate::plan::{self, Options};
+use crate::ui;
+use anyhow::Result;
+
+pub(super) fn run(workspace: &Workspace) -> Result<u8> {
+    let config = workspace.config()?;
+    let invocation = invocation(Options::default());
+    let profiles = plan::profile_names(&config);
+    let mut problems = Vec::new();
+    for profile in &profiles {
+        if let Err(Problems(_, more)) = workspace.plan_of(&config, Some(profile), &invocation) {
+            problems.extend(more.into_iter().filter(|problem| !problems.contains(problem)).collect::<Vec<_>>());
+        }
+    }
+    if !problems.is_empty() {
+        return Err(Problems(config.file, problems).into());
+    }
+    let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+    let parts = [
+        count(config.services.len(), "service"),
+        count(config.tasks.len(), "task"),
+        count(profiles.len(), "profile"),
+    ];
+    ui::print(&format!("{}: ok: {}\n", config.file, parts.join(", ")))?;
+    Ok(0)
+}

@@ -1,0 +1,15 @@
+//! `config`: the resolved plan of a profile, as people or programs read it. Values that look secret are masked.
+
+use super::workspace::{Workspace, invocation};
+use crate::cli::Config;
+use crate::plan::{Options, view};
+use crate::ui;
+use anyhow::Result;
+
+pub(super) fn run(workspace: &Workspace, args: &Config) -> Result<u8> {
+    let plan = workspace.plan(args.profile.as_deref(), &invocation(Options::default()))?;
+    let view = view::of(&plan);
+    let text = if args.json { serde_json::to_string_pretty(&view)? + "\n" } else { crate::config::to_toml(&view)? };
+    ui::print(&text)?;
+    Ok(0)
+}

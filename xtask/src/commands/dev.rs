@@ -1,0 +1,171 @@
+//! `dev`: resolves the profile, builds, starts the stack or brings it in line, then follows its logs or returns.
+
+use super::follow::{self, Follower, Wake};
+use super::workspace::{Workspace, invocation};
+use super::{logs, replace, stacks, starter, status};
+use crate::cli::Dev;
+use crate::fleet::Goal;
+use crate::ipc::client::{Connection, Unanswered};
+use crate::ipc::protocol::{Failure, Lease, Reply, Request, Up};
+use crate::paths::StackPaths;
+use crate::plan::{Invocation, Options, Plan};
+use crate::{signal, tasks, ui};
+use anyhow::{Context as _, Result, bail};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+/// How many of its last lines a service that failed is shown with.
+const LAST_LINES: usize = 10;
+
+/// How long the end of a stack that is on its way down is awaited before a new one starts.
+const LEAVING_LIMIT: Duration = Duration::from_secs(120);
+
+pub(super) fn run(workspace: &Workspace, args: Dev) -> Result<u8> {
+    let (sender, wakes) = channel();
+    let interrupts = sender.clone();
+    signal::on_termination(move || {
+        // The loop that listens may be over: then the command is about to end anyway.
+        let _ = interrupts.send(Wake::Interrupted);
+    })?;
+    let profile = if args.caddy { Some("caddy") } else { args.profile.as_deref() };
+    let options = Options {
+        only: args.only.clone(),
+        except: args.except.clone(),
+        set: args.set.clone(),
+        no_watch: args.no_watch,
+        no_build: args.no_build,
+    };
+    let invocation = invocation(options);
+    let plan = workspace.plan(profile, &invocation)?;
+    let taken_ids = replace::make_room(workspace, &plan, args.replace)?;
+    tasks::build::run(&plan.builds, &invocation.shell)?;
+    if matches!(wakes.try_recv(), Ok(Wake::Interrupted)) {
+        return Ok(follow::KILLED);
+    }
+    let paths = workspace.stack(&plan.profile)?;
+    let session = Session { args: &args, paths: &paths, sender, wakes: &wakes };
+    session.start(&plan, &invocation, taken_ids)
+}
+
+/// One `dev` at work.
+struct Session<'a> {
+    args: &'a Dev,
+    paths: &'a StackPaths,
+    sender: Sender<Wake>,
+    wakes: &'a Receiver<Wake>,
+}
+
+impl Session<'_> {
+    fn start(&self, plan: &Plan, invocation: &Invocation, taken_ids: Vec<u32>) -> Result<u8> {
+        let up = || Up {
+            plan: plan.clone(),
+            invocation: invocation.clone(),
+            taken_ids: taken_ids.clone(),
+            lease: if self.args.detach { Lease::Release } else { Lease::Hold },
+            goal: if self.args.wait { Goal::Ready } else { Goal::Launched },
+            timeout: self.args.timeout,
+        };
+        let mut connection = starter::reach(self.paths, &plan.state_dir, &plan.profile)?;
+        let mut follower = self.follower(plan)?;
+        let owner = match self.ask(&mut connection, up()) {
+            Ok(owner) => owner,
+            // The stack that ran there was on its way down; ours comes after it.
+            Err(Unanswered::Leaving | Unanswered::Closed) => {
+                if !stacks::wait_until_released(self.paths, LEAVING_LIMIT) {
+                    bail!("the stack of profile {} is still stopping; try again", plan.profile);
+                }
+                connection = starter::reach(self.paths, &plan.state_dir, &plan.profile)?;
+                self.ask(&mut connection, up())?
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if self.args.detach { self.detached(connection, plan) } else {
+            if !owner {
+                anstream::eprintln!("{} is running already; following it, Ctrl-C leaves it up", plan.profile);
+            }
+            follow::follow(&mut follower, connection, owner, self)
+        }
+    }
+
+    /// Sends the plan; whether this command now owns the stack.
+    fn ask(&self, connection: &mut Connection, up: Up) -> Result<bool, Unanswered> {
+        connection.send(Request::Up(Box::new(up)))?;
+        match connection.receive()? {
+            Reply::Owner(owner) => Ok(owner),
+            other => Err(Unanswered::Refused(format!("unexpected answer: {other:?}"))),
+        }
+    }
+
+    fn follower(&self, plan: &Plan) -> Result<Follower> {
+        let selection = logs::of_plan(plan, self.paths);
+        Follower::new(&selection, self.args.json, self.sender.clone())
+    }
+
+    /// Waits until the stack is where `-d` promises it to be.
+    fn detached(&self, connection: Connection, plan: &Plan) -> Result<u8> {
+        let mut asking = connection.second()?;
+        follow::receive_all(connection, self.sender.clone())?;
+        let failures = loop {
+            match self.wakes.recv().context("nothing can arrive any more")? {
+                Wake::Reply(Ok(Reply::Done { failures })) => break failures,
+                Wake::Reply(Ok(Reply::Ended { .. })) => bail!("the stack was stopped meanwhile"),
+                Wake::Reply(Ok(_)) | Wake::Logs => {}
+                Wake::Reply(Err(error)) => return Err(error.into()),
+                Wake::Interrupted => return Ok(follow::KILLED),
+            }
+        };
+        asking.send(Request::Status)?;
+        while let Ok(Wake::Reply(answer)) = self.wakes.recv() {
+            if let Reply::Status(stack) = answer? {
+                let text = if self.args.json { status::json(vec![*stack])? } else { ui::table::render(&[*stack]) };
+                ui::print(&text)?;
+                break;
+            }
+        }
+        self.report(&failures, plan)
+    }
+
+    fn report(&self, failures: &[Failure], plan: &Plan) -> Result<u8> {
+        let Some(error) = stacks::failed(failures) else { return Ok(0) };
+        for failure in failures {
+            self.show_last_lines(failure, plan);
+        }
+        Err(error)
+    }
+
+    /// The last lines of a service that failed: most often they say why.
+    fn show_last_lines(&self, failure: &Failure, plan: &Plan) {
+        let mut selection = logs::of_plan(plan, self.paths);
+        selection.logs.retain(|input| input.service == failure.service);
+        selection.events.clear();
+        // The failure itself is told anyway; a log that cannot be read adds nothing.
+        let Ok((lines, _)) = crate::log::reader::last(&selection, LAST_LINES) else { return };
+        let text = crate::ui::style::Style::people(&selection).render(&lines);
+        anstream::eprint!("{}", String::from_utf8_lossy(&text));
+    }
+}
+
+impl follow::Launched for Session<'_> {
+    /// A service that failed at once does not end a followed `dev`, but is told.
+    fn launched(&self, failures: &[Failure]) {
+        if let Some(error) = stacks::failed(failures) {
+            anstream::eprintln!("{}", super::describe(&error));
+        }
+    }
+
+    fn ended(&self, profile: &str) -> Result<()> {
+        super::stop::await_end(self.paths, profile)
+    }
+
+    fn profile(&self) -> String {
+        self.paths.dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    fn wakes(&self) -> &Receiver<Wake> {
+        self.wakes
+    }
+
+    fn sender(&self) -> Sender<Wake> {
+        self.sender.clone()
+    }
+}

@@ -1,0 +1,154 @@
+//! Follows a stack's logs until the stack or the user ends it. The log files are read here, by the command, so that a
+//! slow terminal never slows a service.
+
+use super::stacks;
+use crate::ipc::client::{Connection, Unanswered};
+use crate::ipc::protocol::{Failure, Reply, Request};
+use crate::log::reader::{Follow, Selection};
+use crate::ui;
+use crate::ui::style::Style;
+use crate::watch::files::FileWatch;
+use anyhow::{Context as _, Result, bail};
+use std::sync::mpsc::{Receiver, Sender};
+
+/// The exit code after Ctrl-C has cut something short, as shells have it for SIGINT.
+pub(super) const KILLED: u8 = 130;
+
+/// What can wake a command that follows.
+pub(super) enum Wake {
+    /// Log files changed.
+    Logs,
+    /// Ctrl-C, or the terminal was closed.
+    Interrupted,
+    /// The supervisor said something.
+    Reply(Result<Reply, Unanswered>),
+}
+
+/// Reads what is new in the logs and prints it.
+pub(super) struct Follower {
+    follow: Follow,
+    style: Style,
+    #[expect(dead_code, reason = "dropping it ends the watch")]
+    watch: FileWatch,
+}
+
+impl Follower {
+    /// Follows from the present ends of the logs on.
+    pub(super) fn new(selection: &Selection, json: bool, wake: Sender<Wake>) -> Result<Self> {
+        let style = if json { Style::Json } else { Style::people(selection) };
+        Self::continuing(Follow::from_end(selection), style, wake)
+    }
+
+    /// Follows from where a reader has stopped.
+    pub(super) fn continuing(mut follow: Follow, style: Style, wake: Sender<Wake>) -> Result<Self> {
+        let watch = FileWatch::new(&follow.directories(), move || {
+            let _ = wake.send(Wake::Logs);
+        })?;
+        Ok(Self { follow, style, watch })
+    }
+
+    /// Prints what is new.
+    pub(super) fn print(&mut self) -> Result<()> {
+        loop {
+            let lines = self.follow.read_new().context("failed to read the logs")?;
+            if lines.is_empty() {
+                return Ok(());
+            }
+            ui::print_bytes(&self.style.render(&lines))?;
+        }
+    }
+}
+
+/// What the one who follows does besides.
+pub(super) trait Launched {
+    /// The supervisor has launched everything, or could not.
+    fn launched(&self, failures: &[Failure]);
+    /// The stack has ended: waits for its last process.
+    fn ended(&self, profile: &str) -> Result<()>;
+    /// The profile's name.
+    fn profile(&self) -> String;
+    /// Where everything arrives.
+    fn wakes(&self) -> &Receiver<Wake>;
+    /// For the thread that receives replies.
+    fn sender(&self) -> Sender<Wake>;
+}
+
+/// Forwards every reply, until the connection ends.
+pub(super) fn receive_all(mut connection: Connection, wake: Sender<Wake>) -> Result<()> {
+    std::thread::Builder::new()
+        .name("replies".to_owned())
+        .spawn(move || {
+            loop {
+                let reply = connection.receive();
+                if matches!(reply, Ok(Reply::Done { .. })) && connection.wait_without_limit().is_err() {
+                    return;
+                }
+                let over = reply.is_err();
+                if wake.send(Wake::Reply(reply)).is_err() || over {
+                    return;
+                }
+            }
+        })
+        .map(|_| ())
+        .context("failed to start the thread that receives replies")
+}
+
+/// Prints until the stack ends, or until Ctrl-C: that stops the stack if it is ours, and a second one kills it.
+pub(super) fn follow(follower: &mut Follower, connection: Connection, mut owner: bool, by: &impl Launched) -> Result<u8> {
+    let mut asking = connection.second()?;
+    receive_all(connection, by.sender())?;
+    let profile = by.profile();
+    let mut interrupts = 0;
+    loop {
+        let wake = by.wakes().recv().context("nothing can arrive any more")?;
+        match wake {
+            Wake::Logs => {}
+            Wake::Reply(Ok(Reply::Owner(now))) => owner = now,
+            Wake::Reply(Ok(Reply::Done { failures })) => by.launched(&failures),
+            Wake::Reply(Ok(Reply::Ended { failures })) => return end(follower, &failures, interrupts, by),
+            Wake::Reply(Ok(Reply::Working | Reply::Leaving | Reply::Refused(_) | Reply::Status(_) | Reply::Invocation(_))) => {}
+            Wake::Reply(Err(Unanswered::Closed | Unanswered::Leaving)) => {
+                by.ended(&profile)?;
+                bail!("the supervisor of {profile} ended without a word; what it ran was ended, see supervisor.log");
+            }
+            Wake::Reply(Err(error)) => return Err(error.into()),
+            Wake::Interrupted if !owner => return Ok(0),
+            Wake::Interrupted => {
+                interrupts += 1;
+                interrupt(&mut asking, interrupts, &profile)?;
+            }
+        }
+        if follower.print().is_err() && interrupts == 0 {
+            // Nobody reads any more: the terminal is gone, or `| head` has seen enough.
+            if !owner {
+                return Ok(0);
+            }
+            interrupts = 1;
+            asking.send(Request::Shutdown)?;
+        }
+    }
+}
+
+fn interrupt(asking: &mut Connection, count: u32, profile: &str) -> Result<()> {
+    match count {
+        1 => {
+            ui::tell(&format!("stopping {profile}; Ctrl-C again kills at once"));
+            asking.send(Request::Shutdown)?;
+        }
+        2 => asking.send(Request::Kill)?,
+        _ => bail!("given up waiting for the end of {profile}; `cargo xtask stop -p {profile}` looks again"),
+    }
+    Ok(())
+}
+
+fn end(follower: &mut Follower, failures: &[Failure], interrupts: u32, by: &impl Launched) -> Result<u8> {
+    // A terminal that is gone cannot be told the last lines; they are in the files.
+    let _ = follower.print();
+    let profile = by.profile();
+    by.ended(&profile)?;
+    match stacks::failed(failures) {
+        Some(error) => Err(error.context(format!("something of {profile} is left"))),
+        None if interrupts > 1 => Ok(KILLED),
+        None => Ok(0),
+    }
+}

@@ -1,0 +1,136 @@
+//! `logs`: what services wrote, merged by time; of running stacks, or of the one that ran last.
+
+use super::follow::{Follower, Wake};
+use super::workspace::{Workspace, invocation};
+use super::{select, stacks};
+use crate::cli::Logs;
+use crate::ipc::protocol::Stack;
+use crate::log::reader::{self, EventInput, LogInput, Selection};
+use crate::log::{Stream, parse_name};
+use crate::paths::StackPaths;
+use crate::plan::{Options, Plan};
+use crate::ui::style::Style;
+use crate::{config, signal, ui};
+use anyhow::{Context as _, Result, bail};
+use std::path::PathBuf;
+use std::sync::mpsc::channel;
+
+/// How many lines are shown unless the user says.
+const LINES: usize = 100;
+
+pub(super) fn run(workspace: &Workspace, args: &Logs) -> Result<u8> {
+    let streams = match (args.out, args.err) {
+        (true, _) => vec![Stream::Out],
+        (_, true) => vec![Stream::Err],
+        (false, false) => Vec::new(),
+    };
+    let mut selection = selection(workspace, args.profile.as_deref(), &args.services, &streams)?;
+    if args.raw || !streams.is_empty() {
+        // The services' bytes alone.
+        selection.events.clear();
+    }
+    let (lines, follow) = reader::last(&selection, args.lines.unwrap_or(LINES)).context("failed to read the logs")?;
+    let style = if args.raw { Style::Raw } else { Style::people(&selection) };
+    ui::print_bytes(&style.render(&lines))?;
+    if args.no_follow {
+        return Ok(0);
+    }
+    let (sender, wakes) = channel();
+    let interrupts = sender.clone();
+    signal::on_termination(move || {
+        let _ = interrupts.send(Wake::Interrupted);
+    })?;
+    let mut follower = Follower::continuing(follow, style, sender)?;
+    loop {
+        follower.print()?;
+        match wakes.recv() {
+            Ok(Wake::Logs) => {}
+            Ok(Wake::Interrupted | Wake::Reply(_)) | Err(_) => return Ok(0),
+        }
+    }
+}
+
+/// The logs of the services that `patterns` mean; no stream means both.
+pub(super) fn selection(
+    workspace: &Workspace,
+    profile: Option<&str>,
+    patterns: &[String],
+    streams: &[Stream],
+) -> Result<Selection> {
+    let mut found = Vec::new();
+    for running in stacks::running(workspace, profile)? {
+        found.push((running.paths, running.status));
+    }
+    if found.is_empty() {
+        found.push(stopped(workspace, profile)?);
+    }
+    let statuses: Vec<&Stack> = found.iter().map(|(_, stack)| stack).collect();
+    let chosen = select::select(&statuses, patterns)?;
+    let several = chosen.iter().filter(|names| !names.is_empty()).count() > 1;
+    let mut selection = Selection::default();
+    for ((paths, stack), names) in found.iter().zip(chosen) {
+        let label = |name: &str| if several { format!("{}/{name}", stack.profile) } else { name.to_owned() };
+        for service in stack.services.iter().filter(|service| names.contains(&service.name)) {
+            let files = [(Stream::Out, &service.out_log), (Stream::Err, &service.error_log)];
+            for (stream, path) in files.into_iter().filter(|(stream, _)| streams.is_empty() || streams.contains(stream)) {
+                let service = label(&service.name);
+                selection.logs.extend(path.clone().map(|path| LogInput { service, stream, path }));
+            }
+        }
+        if names.is_empty() {
+            continue;
+        }
+        selection.events.push(EventInput {
+            path: paths.events.clone(),
+            services: (!patterns.is_empty()).then_some(names),
+            prefix: if several { format!("{}/", stack.profile) } else { String::new() },
+        });
+    }
+    Ok(selection)
+}
+
+/// The logs of everything in a plan.
+pub(super) fn of_plan(plan: &Plan, paths: &StackPaths) -> Selection {
+    let mut selection = Selection::default();
+    for service in &plan.services {
+        let files = [(Stream::Out, &service.out_file), (Stream::Err, &service.error_file)];
+        for (stream, path) in files {
+            let service = service.name.clone();
+            selection.logs.extend(path.clone().map(|path| LogInput { service, stream, path }));
+        }
+    }
+    selection.events.push(EventInput { path: paths.events.clone(), services: None, prefix: String::new() });
+    selection
+}
+
+/// A stack that does not run: its services by the plan, else by the files that are there.
+fn stopped(workspace: &Workspace, profile: Option<&str>) -> Result<(StackPaths, Stack)> {
+    let Some(profile) = profile.map(str::to_owned).or_else(|| last_run(workspace)) else {
+        bail!("there are no logs yet; `cargo xtask dev` starts a stack");
+    };
+    let paths = workspace.stack(&profile)?;
+    let plan = workspace.plan(Some(&profile), &invocation(Options::default()));
+    let mut files: Vec<(String, Option<PathBuf>, Option<PathBuf>)> = match plan {
+        Ok(plan) => plan.services.into_iter().map(|plan| (plan.name, plan.out_file, plan.error_file)).collect(),
+        // A broken `dev.toml` hides no logs.
+        Err(config::Problems(..)) => Vec::new(),
+    };
+    for entry in std::fs::read_dir(&paths.logs).into_iter().flatten().flatten() {
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let Some((service, _, None)) = parse_name(&name) else { continue };
+        if !files.iter().any(|(known, ..)| known == service) {
+            let log = |stream| Some(crate::log::log_file(&paths.logs, service, stream));
+            files.push((service.to_owned(), log(Stream::Out), log(Stream::Err)));
+        }
+    }
+    if files.is_empty() {
+        bail!("profile {profile} has no logs");
+    }
+    Ok((paths, Stack::stopped(&profile, files)))
+}
+
+/// The profile whose supervisor wrote last.
+fn last_run(workspace: &Workspace) -> Option<String> {
+    let written = |profile: &String| std::fs::metadata(workspace.state_dir.join(profile).join("supervisor.log")).ok()?.modified().ok();
+    workspace.known_profiles().into_iter().filter(|profile| written(profile).is_some()).max_by_key(written)
+}

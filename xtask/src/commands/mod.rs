@@ -1,0 +1,82 @@
+//! One file per verb: what users type becomes requests, and answers become text.
+
+mod build;
+mod check;
+mod config;
+mod dev;
+mod flush;
+mod follow;
+mod logs;
+mod replace;
+mod restart;
+mod select;
+mod stacks;
+mod start;
+mod starter;
+mod status;
+mod stop;
+mod workspace;
+
+use crate::cli::{Cli, Verb, When};
+use anyhow::Result;
+use std::fmt;
+
+/// An error with an exit code of its own; all others exit with 1.
+#[derive(Debug)]
+struct Coded {
+    code: u8,
+    message: String,
+}
+
+impl fmt::Display for Coded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Coded {}
+
+/// The command was not said clearly enough: exit code 2.
+fn usage(message: impl Into<String>) -> anyhow::Error {
+    Coded { code: 2, message: message.into() }.into()
+}
+
+/// The exit code of an error.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    error.downcast_ref::<Coded>().map_or(1, |coded| coded.code)
+}
+
+/// The text of an error, as it is printed on stderr.
+pub fn describe(error: &anyhow::Error) -> String {
+    let text = format!("{error:#}");
+    // Several problems at once are several lines, each an error of its own.
+    text.lines().map(|line| format!("error: {line}")).collect::<Vec<_>>().join("\n")
+}
+
+/// Does what the command line says.
+pub(crate) fn run(cli: Cli) -> Result<u8> {
+    match cli.color {
+        When::Auto => anstream::ColorChoice::Auto,
+        When::Always => anstream::ColorChoice::Always,
+        When::Never => anstream::ColorChoice::Never,
+    }
+    .write_global();
+    let workspace = || workspace::Workspace::find(cli.file.as_deref());
+    match cli.verb {
+        Verb::Dev(args) => dev::run(&workspace()?, args),
+        Verb::Stop(args) => stop::run(&workspace()?, &args),
+        Verb::Start(args) => start::run(&workspace()?, &args),
+        Verb::Restart(args) => restart::run(&workspace()?, &args),
+        Verb::Status(args) => status::run(&workspace()?, &args),
+        Verb::Logs(args) => logs::run(&workspace()?, &args),
+        Verb::Flush(args) => flush::run(&workspace()?, &args),
+        Verb::Check => check::run(&workspace()?),
+        Verb::Config(args) => config::run(&workspace()?, &args),
+        Verb::Build(args) => build::run(&workspace()?, &args),
+        Verb::Ci => crate::tasks::ci::run().map(|()| 0),
+        Verb::Keeper(args) => crate::keeper::run(&args.state_dir, &args.profile).map(|()| 0),
+        Verb::Supervisor(args) => {
+            crate::supervisor::run(&args.state_dir, &args.profile, args.socket).map(|()| 0)
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! `restart`: services by the present `dev.toml`, with the environment that `dev` was run with.
+
+use super::workspace::{Workspace, invocation};
+use super::{select, stacks};
+use crate::cli::Restart;
+use crate::ipc::client::Connection;
+use crate::ipc::protocol::{Reply, Request};
+use crate::plan::Invocation;
+use crate::tasks;
+use anyhow::{Result, bail};
+
+pub(super) fn run(workspace: &Workspace, args: &Restart) -> Result<u8> {
+    let mut running = stacks::running(workspace, args.profile.as_deref())?;
+    if running.is_empty() {
+        bail!("no stack is running; start one with `cargo xtask dev`");
+    }
+    let statuses: Vec<_> = running.iter().map(|running| &running.status).collect();
+    let chosen = select::select_one(&statuses, &args.services)?;
+    for (running, services) in running.iter_mut().zip(chosen).filter(|(_, services)| !services.is_empty()) {
+        let known = started_with(&mut running.connection)?;
+        let invocation = if args.update_env { invocation(known.options.clone()) } else { known };
+        let plan = workspace.plan(Some(&running.status.profile), &invocation)?;
+        let mut builds = Vec::new();
+        for build in plan.services.iter().filter(|plan| services.contains(&plan.name)).flat_map(|plan| &plan.builds) {
+            if !builds.contains(build) {
+                builds.push(build.clone());
+            }
+        }
+        tasks::build::run(&builds, &invocation.shell)?;
+        let (plan, invocation) = (Box::new(plan), Box::new(invocation));
+        let failures = running.connection.ask(Request::Restart { services, plan, invocation })?;
+        if let Some(error) = stacks::failed(&failures) {
+            return Err(error);
+        }
+    }
+    Ok(0)
+}
+
+/// What the stack was started with.
+fn started_with(connection: &mut Connection) -> Result<Invocation> {
+    connection.send(Request::Invocation)?;
+    match connection.receive()? {
+        Reply::Invocation(invocation) => Ok(*invocation),
+        other => bail!("unexpected answer: {other:?}"),
+    }
+}

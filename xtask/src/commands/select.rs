@@ -1,0 +1,61 @@
+//! Which services a user means: names, globs, ids, `all`, in one stack or in several.
+
+use super::usage;
+use crate::config::did_you_mean;
+use crate::ipc::protocol::Stack;
+use anyhow::{Result, bail};
+use globset::Glob;
+
+/// For each stack the names of the services that `patterns` mean; no pattern means all.
+pub(super) fn select(stacks: &[&Stack], patterns: &[String]) -> Result<Vec<Vec<String>>> {
+    let mut chosen: Vec<Vec<String>> = stacks.iter().map(|_| Vec::new()).collect();
+    let everything = ["all".to_owned()];
+    let patterns = if patterns.is_empty() { &everything } else { patterns };
+    for pattern in patterns {
+        let matches = matcher(pattern)?;
+        let mut found = false;
+        for (stack, chosen) in stacks.iter().zip(&mut chosen) {
+            for service in stack.services.iter().filter(|service| matches(service.id, &service.name)) {
+                found = true;
+                if !chosen.contains(&service.name) {
+                    chosen.push(service.name.clone());
+                }
+            }
+        }
+        if !found {
+            let names = stacks.iter().flat_map(|stack| &stack.services).map(|service| service.name.as_str());
+            bail!("no service `{pattern}`{}", did_you_mean(pattern, names));
+        }
+    }
+    Ok(chosen)
+}
+
+/// The same for a verb that changes something: each name must be in one stack only.
+pub(super) fn select_one(stacks: &[&Stack], patterns: &[String]) -> Result<Vec<Vec<String>>> {
+    let chosen = select(stacks, patterns)?;
+    let hit: Vec<&str> = stacks
+        .iter()
+        .zip(&chosen)
+        .filter(|(_, names)| !names.is_empty())
+        .map(|(stack, _)| stack.profile.as_str())
+        .collect();
+    if hit.len() > 1 {
+        let what = if patterns.is_empty() { "the services are".to_owned() } else { format!("{} is", patterns.join(", ")) };
+        return Err(usage(format!("{what} in several stacks: {}; say which with -p", hit.join(", "))));
+    }
+    Ok(chosen)
+}
+
+type Matcher = Box<dyn Fn(u32, &str) -> bool>;
+
+fn matcher(pattern: &str) -> Result<Matcher> {
+    if pattern == "all" {
+        return Ok(Box::new(|_, _| true));
+    }
+    if let Ok(wanted) = pattern.parse::<u32>() {
+        return Ok(Box::new(move |id, _| id == wanted));
+    }
+    let Ok(glob) = Glob::new(pattern) else { bail!("`{pattern}` is not a name, a glob or an id") };
+    let glob = glob.compile_matcher();
+    Ok(Box::new(move |_, name| glob.is_match(name)))
+}

@@ -1,0 +1,114 @@
+//! The running stacks of a workspace: finding their supervisors, asking for their status.
+
+use super::workspace::Workspace;
+use crate::ipc::client::Connection;
+use crate::ipc::protocol::{Failure, Reply, Request, Stack};
+use crate::paths::{Lock, StackPaths, remove_if_there};
+use crate::process;
+use crate::supervisor::State;
+use anyhow::{Context as _, Result, bail};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+/// How long what was left behind may take to be gone.
+const GONE_LIMIT: Duration = Duration::from_secs(5);
+
+/// A running stack.
+pub(super) struct Running {
+    pub(super) paths: StackPaths,
+    pub(super) status: Stack,
+    pub(super) connection: Connection,
+}
+
+/// Connects to the supervisor of a stack, if one runs.
+pub(super) fn connect(paths: &StackPaths) -> Result<Option<Connection>> {
+    if let Some(connection) = Connection::open(&paths.socket)? {
+        return Ok(Some(connection));
+    }
+    // It may have been started with another XDG_RUNTIME_DIR or TMPDIR: it has written down where it listens.
+    match State::read(&paths.state) {
+        Some(state) if state.socket != paths.socket && is_ours(&state.socket) => Connection::open(&state.socket),
+        Some(_) | None => Ok(None),
+    }
+}
+
+/// What `state.json` names is trusted only when it lies in a directory of the user's alone.
+fn is_ours(socket: &Path) -> bool {
+    let meta = socket.parent().and_then(|dir| std::fs::symlink_metadata(dir).ok());
+    meta.is_some_and(|meta| meta.is_dir() && meta.uid() == rustix::process::getuid().as_raw() && meta.mode() & 0o077 == 0)
+}
+
+/// All running stacks, or the one of `profile`, in the order of their profiles' names.
+pub(super) fn running(workspace: &Workspace, profile: Option<&str>) -> Result<Vec<Running>> {
+    let mut all = Vec::new();
+    for name in workspace.known_profiles().iter().filter(|name| profile.is_none_or(|profile| profile == *name)) {
+        let paths = workspace.stack(name)?;
+        let Some(mut connection) = connect(&paths)? else { continue };
+        let asked = status(&mut connection).with_context(|| format!("failed to ask for the status of profile {name}"));
+        // One that ends just now runs no more.
+        if let Some(status) = asked? {
+            all.push(Running { paths, status, connection });
+        }
+    }
+    Ok(all)
+}
+
+/// The status of a stack; `None` when it ended meanwhile or has no plan yet.
+pub(super) fn status(connection: &mut Connection) -> Result<Option<Stack>> {
+    use crate::ipc::client::Unanswered;
+    let answer = connection.send(Request::Status).and_then(|()| connection.receive());
+    match answer {
+        Ok(Reply::Status(stack)) if stack.profile.is_empty() => Ok(None),
+        Ok(Reply::Status(stack)) => Ok(Some(*stack)),
+        Ok(other) => bail!("unexpected answer: {other:?}"),
+        Err(Unanswered::Closed) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Ends what a supervisor and a keeper that were both killed left behind. The caller holds the start lock or knows that
+/// nobody starts the stack.
+pub(super) fn clear_stale(paths: &StackPaths) -> Result<()> {
+    let Some(state) = State::read(&paths.state) else {
+        // Torn or of another version: its processes, if any, cannot be told from others.
+        return Ok(());
+    };
+    if state.is_current() {
+        return Ok(());
+    }
+    // A keeper that still lives does this itself; when it has, nothing is found here.
+    if !wait_until_released(paths, GONE_LIMIT) {
+        bail!("the keeper of profile {} still ends what its supervisor left; try again", state.profile);
+    }
+    if state.boot == process::boot_id() {
+        let killed = process::kill_tagged(state.nonce).context("failed to end what an earlier supervisor left")?;
+        let left = process::wait_gone(&killed.identities(), GONE_LIMIT);
+        if let Some(survivor) = left.first() {
+            bail!("process {} of an earlier stack survives SIGKILL", survivor.pid);
+        }
+    }
+    remove_if_there(&state.socket)?;
+    remove_if_there(&paths.state)
+}
+
+/// Waits until the keeper has ended: nothing of the stack is left then. `false` when it takes longer than `limit`.
+pub(super) fn wait_until_released(paths: &StackPaths, limit: Duration) -> bool {
+    let path = paths.alive.clone();
+    let (sender, released) = channel();
+    // flock has no time limit: a thread waits, and is left behind where it waits for ever.
+    std::thread::spawn(move || {
+        let _ = sender.send(Lock::take(&path).map(drop));
+    });
+    matches!(released.recv_timeout(limit), Ok(Ok(())))
+}
+
+/// What failed as an error; `None` when nothing did.
+pub(super) fn failed(failures: &[Failure]) -> Option<anyhow::Error> {
+    if failures.is_empty() {
+        return None;
+    }
+    let lines: Vec<String> = failures.iter().map(|failure| format!("{}: {}", failure.service, failure.reason)).collect();
+    Some(anyhow::anyhow!(lines.join("\n")))
+}

@@ -1,0 +1,105 @@
+//! `stop`: some services, or whole stacks with their supervisors. Returns 0 only when nothing of theirs is left.
+
+use super::stacks::{self, Running};
+use super::workspace::Workspace;
+use super::{select, usage};
+use crate::cli::Stop;
+use crate::ipc::client::{Connection, Unanswered};
+use crate::ipc::protocol::{Failure, Reply, Request};
+use crate::paths::StackPaths;
+use anyhow::{Context as _, Result, bail};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+/// How long a keeper may take to end after its supervisor.
+const KEEPER_LIMIT: Duration = Duration::from_secs(10);
+
+pub(super) fn run(workspace: &Workspace, args: &Stop) -> Result<u8> {
+    let running = stacks::running(workspace, args.profile.as_deref())?;
+    if !args.services.is_empty() {
+        return stop_services(running, args);
+    }
+    if running.len() > 1 && !args.all {
+        let names: Vec<&str> = running.iter().map(|running| running.status.profile.as_str()).collect();
+        return Err(usage(format!("several stacks are running: {}; say which with -p, or --all", names.join(", "))));
+    }
+    for profile in workspace.known_profiles() {
+        if args.profile.as_deref().is_none_or(|wanted| wanted == profile) {
+            stacks::clear_stale(&workspace.stack(&profile)?)?;
+        }
+    }
+    if running.is_empty() {
+        anstream::eprintln!("no stack is running");
+    }
+    for stack in running {
+        let profile = stack.status.profile.clone();
+        stop_stack(stack, args.timeout)?;
+        anstream::eprintln!("stopped {profile}");
+    }
+    Ok(0)
+}
+
+fn stop_services(mut running: Vec<Running>, args: &Stop) -> Result<u8> {
+    if running.is_empty() {
+        return Ok(0);
+    }
+    let statuses: Vec<_> = running.iter().map(|running| &running.status).collect();
+    let chosen = select::select_one(&statuses, &args.services)?;
+    for (running, services) in running.iter_mut().zip(chosen).filter(|(_, services)| !services.is_empty()) {
+        let gently = Request::Stop { services: services.clone(), kill: false };
+        let failures = ask_within(&mut running.connection, gently, args.timeout, Request::Stop { services, kill: true })?;
+        if let Some(error) = stacks::failed(&failures) {
+            return Err(error);
+        }
+    }
+    Ok(0)
+}
+
+/// Stops a whole stack and waits until its keeper, the last of its processes, has ended.
+pub(super) fn stop_stack(mut stack: Running, timeout: Option<Duration>) -> Result<()> {
+    let profile = stack.status.profile.clone();
+    let failures = ask_within(&mut stack.connection, Request::Shutdown, timeout, Request::Kill)
+        .with_context(|| format!("failed to stop {profile}"))?;
+    await_end(&stack.paths, &profile)?;
+    match stacks::failed(&failures) {
+        Some(error) => Err(error.context(format!("something of {profile} is left"))),
+        None => Ok(()),
+    }
+}
+
+/// Waits for the keeper, which ends when nothing is left below it.
+pub(super) fn await_end(paths: &StackPaths, profile: &str) -> Result<()> {
+    if stacks::wait_until_released(paths, KEEPER_LIMIT) {
+        return Ok(());
+    }
+    bail!("the keeper of {profile} has not ended; something that it cannot kill may be left");
+}
+
+/// Asks, and after `timeout` asks for the same at once.
+fn ask_within(
+    connection: &mut Connection,
+    gently: Request,
+    timeout: Option<Duration>,
+    at_once: Request,
+) -> Result<Vec<Failure>> {
+    connection.send(gently)?;
+    let mut receiving = connection.second()?;
+    let (sender, answers) = channel();
+    std::thread::spawn(move || sender.send(receiving.receive()));
+    let answer = match timeout {
+        None => answers.recv().map_err(|_| Unanswered::Closed)?,
+        Some(timeout) => match answers.recv_timeout(timeout) {
+            Ok(answer) => answer,
+            Err(RecvTimeoutError::Timeout) => {
+                anstream::eprintln!("not stopped in time: killing");
+                connection.send(at_once)?;
+                answers.recv().map_err(|_| Unanswered::Closed)?
+            }
+            Err(RecvTimeoutError::Disconnected) => return Err(Unanswered::Closed.into()),
+        },
+    };
+    match answer? {
+        Reply::Done { failures } | Reply::Ended { failures } => Ok(failures),
+        other => bail!("unexpected answer: {other:?}"),
+    }
+}

@@ -1,0 +1,99 @@
+//! The workspace a command works in: `dev.toml`, the plan it resolves to, the shell it was called from.
+
+use crate::config::{Config, Problems};
+use crate::paths::{self, StackPaths};
+use crate::plan::{self, Invocation, Options, Plan, TaskPlan};
+use crate::process::scrub_cargo;
+use anyhow::{Context as _, Result};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// A directory with a `dev.toml`.
+pub(super) struct Workspace {
+    /// Where `dev.toml` is.
+    pub(super) file: PathBuf,
+    /// Its directory.
+    pub(super) dir: PathBuf,
+    /// Where logs and state are kept.
+    pub(super) state_dir: PathBuf,
+    text: String,
+}
+
+impl Workspace {
+    /// Finds it from the current directory. A broken `dev.toml` is no error yet: what runs can be stopped all the same.
+    pub(super) fn find(named: Option<&Path>) -> Result<Self> {
+        let start = std::env::current_dir().context("failed to find the current directory")?;
+        let file = paths::find_config(named, &start)?;
+        let text = std::fs::read_to_string(&file).with_context(|| format!("failed to read {}", file.display()))?;
+        let dir = file.parent().unwrap_or(Path::new("/")).to_owned();
+        let state_dir = dir.join(crate::config::state_dir(&text).unwrap_or_else(|| ".dev".to_owned()));
+        Ok(Self { file, dir, state_dir, text })
+    }
+
+    /// `dev.toml` as types.
+    pub(super) fn config(&self) -> Result<Config, Problems> {
+        let name = self.file.file_name().unwrap_or_default().to_string_lossy();
+        Config::parse(&self.text, &name)
+    }
+
+    /// The plan of a profile.
+    pub(super) fn plan(&self, profile: Option<&str>, invocation: &Invocation) -> Result<Plan, Problems> {
+        self.plan_of(&self.config()?, profile, invocation)
+    }
+
+    /// The plan of a profile of a `dev.toml` that is already parsed.
+    pub(super) fn plan_of(
+        &self,
+        config: &Config,
+        profile: Option<&str>,
+        invocation: &Invocation,
+    ) -> Result<Plan, Problems> {
+        plan::resolve(config, &self.file, profile, invocation, &read)
+    }
+
+    /// A task with the environment of a profile.
+    pub(super) fn task(
+        &self,
+        config: &Config,
+        profile: &str,
+        name: &str,
+        invocation: &Invocation,
+    ) -> Result<TaskPlan, Problems> {
+        plan::resolve_task(config, &self.file, profile, name, invocation, &read)
+    }
+
+    /// The files of a stack.
+    pub(super) fn stack(&self, profile: &str) -> Result<StackPaths> {
+        StackPaths::new(&self.state_dir, profile)
+    }
+
+    /// The profiles that have ever run here.
+    pub(super) fn known_profiles(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.state_dir).into_iter().flatten().flatten();
+        let mut names: Vec<String> = entries
+            .filter(|entry| entry.path().join("logs").is_dir())
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
+        names.sort_unstable();
+        names
+    }
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|error| error.to_string())
+}
+
+/// The shell's environment without what cargo added, and the options of `dev`.
+pub(super) fn invocation(options: Options) -> Invocation {
+    let mut shell = BTreeMap::new();
+    for (name, value) in scrub_cargo(std::env::vars_os()) {
+        match (name.into_string(), value.into_string()) {
+            (Ok(name), Ok(value)) => {
+                shell.insert(name, value);
+            }
+            (Ok(name), Err(_)) => anstream::eprintln!("warning: {name} is not UTF-8 and is not passed on"),
+            (Err(_), _) => anstream::eprintln!("warning: a variable whose name is not UTF-8 is not passed on"),
+        }
+    }
+    Invocation { shell, options }
+}

@@ -1,0 +1,143 @@
+//! A command's end of the socket: sends requests, waits for replies, and never hangs on a supervisor that does not answer.
+
+use super::protocol::{Envelope, Failure, PROTOCOL, Reply, Request, SILENCE};
+use anyhow::{Context as _, Result, bail};
+use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+/// A connection to a supervisor.
+pub struct Connection {
+    stream: UnixStream,
+    reader: BufReader<UnixStream>,
+}
+
+/// Why a request got no answer.
+#[derive(Debug)]
+pub enum Unanswered {
+    /// The supervisor is about to end: its successor may answer.
+    Leaving,
+    /// The connection ended.
+    Closed,
+    /// It said no.
+    Refused(String),
+    /// Five seconds of silence.
+    Silent,
+    /// The socket failed.
+    Failed(std::io::Error),
+}
+
+impl std::error::Error for Unanswered {}
+
+impl std::fmt::Display for Unanswered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Leaving => write!(f, "the supervisor is about to end; try again"),
+            Self::Closed => write!(f, "the supervisor ended before it answered; see supervisor.log"),
+            Self::Refused(why) => write!(f, "{why}"),
+            Self::Silent => write!(
+                f,
+                "the supervisor has not answered for {} s; it may be suspended (SIGCONT wakes it) or overloaded",
+                SILENCE.as_secs()
+            ),
+            Self::Failed(cause) => write!(f, "failed to talk to the supervisor: {cause}"),
+        }
+    }
+}
+
+impl Connection {
+    /// Connects; `None` when nobody listens there.
+    ///
+    /// # Errors
+    /// When the socket is somebody else's or cannot be used.
+    pub fn open(socket: &Path) -> Result<Option<Self>> {
+        let stream = match UnixStream::connect(socket) {
+            Ok(stream) => stream,
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error).with_context(|| format!("failed to connect to {}", socket.display())),
+        };
+        stream.set_read_timeout(Some(SILENCE))?;
+        stream.set_write_timeout(Some(SILENCE))?;
+        let reader = BufReader::new(stream.try_clone()?);
+        Ok(Some(Self { stream, reader }))
+    }
+
+    /// Sends a request.
+    ///
+    /// # Errors
+    /// When the supervisor is gone or does not read.
+    pub fn send(&mut self, request: Request) -> Result<(), Unanswered> {
+        let envelope = Envelope { protocol: PROTOCOL, request };
+        let mut line = serde_json::to_vec(&envelope).map_err(|error| Unanswered::Failed(error.into()))?;
+        line.push(b'\n');
+        self.stream.write_all(&line).map_err(unanswered)
+    }
+
+    /// The next reply that is not a sign of life.
+    ///
+    /// # Errors
+    /// After five seconds of silence, or when the connection ends.
+    pub fn receive(&mut self) -> Result<Reply, Unanswered> {
+        loop {
+            let mut line = String::new();
+            match self.reader.read_line(&mut line) {
+                Ok(0) => return Err(Unanswered::Closed),
+                Ok(_) => {}
+                Err(error) => return Err(unanswered(error)),
+            }
+            match serde_json::from_str(&line).map_err(|error| Unanswered::Failed(error.into()))? {
+                Reply::Working => {}
+                Reply::Leaving => return Err(Unanswered::Leaving),
+                Reply::Refused(why) => return Err(Unanswered::Refused(why)),
+                reply @ (Reply::Done { .. }
+                | Reply::Status(_)
+                | Reply::Invocation(_)
+                | Reply::Owner(_)
+                | Reply::Ended { .. }) => return Ok(reply),
+            }
+        }
+    }
+
+    /// Sends a request and waits until it is done.
+    ///
+    /// # Errors
+    /// When it was refused or not answered.
+    pub fn ask(&mut self, request: Request) -> Result<Vec<Failure>> {
+        self.send(request)?;
+        loop {
+            match self.receive()? {
+                Reply::Done { failures } | Reply::Ended { failures } => return Ok(failures),
+                Reply::Owner(_) => {}
+                other @ (Reply::Status(_) | Reply::Invocation(_)) => bail!("unexpected answer: {other:?}"),
+                Reply::Working | Reply::Leaving | Reply::Refused(_) => {}
+            }
+        }
+    }
+
+    /// From now on silence is no error: the connection only waits for the stack's end.
+    ///
+    /// # Errors
+    /// When the socket refuses.
+    pub fn wait_without_limit(&self) -> Result<()> {
+        self.stream.set_read_timeout(None).context("failed to change the socket's time limit")
+    }
+
+    /// A second handle for sending while another thread receives.
+    ///
+    /// # Errors
+    /// When out of descriptors.
+    pub fn second(&self) -> Result<Self> {
+        let (stream, reader) = (self.stream.try_clone()?, BufReader::new(self.stream.try_clone()?));
+        Ok(Self { stream, reader })
+    }
+}
+
+fn unanswered(error: std::io::Error) -> Unanswered {
+    match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => Unanswered::Silent,
+        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof => Unanswered::Closed,
+        _ => Unanswered::Failed(error),
+    }
+}

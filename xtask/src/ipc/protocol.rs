@@ -1,0 +1,252 @@
+//! Requests, replies and the status of a stack as values. Versioned; reads and writes nothing itself.
+
+use crate::fleet::Goal;
+use crate::lifecycle::{Exit, LastExit, signal_name};
+use crate::plan::{Invocation, Plan};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Raised when an older peer could misunderstand a newer one; fields that are only added do not raise it.
+pub const PROTOCOL: u32 = 1;
+
+/// How often a supervisor that still works on a request says so; a client takes five seconds of silence for an error.
+pub const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// How long a client waits for a sign of life.
+pub const SILENCE: Duration = Duration::from_secs(5);
+
+/// A request with the version of who asks.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Envelope {
+    /// The protocol it speaks.
+    pub protocol: u32,
+    /// The request.
+    pub request: Request,
+}
+
+/// What a command asks of a supervisor.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Request {
+    /// What the stack was started with.
+    Invocation,
+    /// Bring the stack in line with a plan.
+    Up(Box<Up>),
+    /// Stop some services; the supervisor stays.
+    Stop {
+        /// Their names.
+        services: Vec<String>,
+        /// At once, without a graceful stop.
+        kill: bool,
+    },
+    /// Stop the whole stack and the supervisor.
+    Shutdown,
+    /// End everything at once.
+    Kill,
+    /// Start services and what they depend on.
+    Start {
+        /// Their names.
+        services: Vec<String>,
+    },
+    /// Restart services by the present `dev.toml`.
+    Restart {
+        /// Their names.
+        services: Vec<String>,
+        /// The plan as it resolves now.
+        plan: Box<Plan>,
+        /// What it was resolved with.
+        invocation: Box<Invocation>,
+    },
+    /// Zero the restart counters.
+    Reset {
+        /// The services' names.
+        services: Vec<String>,
+    },
+    /// Answer when the services are ready.
+    Wait {
+        /// Their names.
+        services: Vec<String>,
+        /// The most time it may take.
+        timeout: Option<Duration>,
+    },
+    /// The process table.
+    Status,
+    /// Empty the log files.
+    Flush {
+        /// The services' names.
+        services: Vec<String>,
+    },
+}
+
+/// Bring the stack in line with a plan.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Up {
+    /// The plan.
+    pub plan: Plan,
+    /// What it was resolved with.
+    pub invocation: Invocation,
+    /// Ids that other stacks of the workspace use.
+    pub taken_ids: Vec<u32>,
+    /// Who owns the stack from now on.
+    pub lease: Lease,
+    /// When to answer.
+    pub goal: Goal,
+    /// The most time that may take.
+    pub timeout: Option<Duration>,
+}
+
+/// Who owns the stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Lease {
+    /// This connection, if the stack is new: when it ends, the stack stops.
+    Hold,
+    /// Nobody: the stack stays up.
+    Release,
+}
+
+/// What a supervisor answers.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Reply {
+    /// Still at it.
+    Working,
+    /// Done; what failed is named.
+    Done {
+        /// The services that did not come where they should.
+        failures: Vec<Failure>,
+    },
+    /// Not done, and why.
+    Refused(String),
+    /// The supervisor is about to end; ask the next one.
+    Leaving,
+    /// The process table.
+    Status(Box<Stack>),
+    /// What the stack was started with.
+    Invocation(Box<Invocation>),
+    /// Whether this connection owns the stack.
+    Owner(bool),
+    /// The stack has ended; what could not be ended is named.
+    Ended {
+        /// The services that left something behind.
+        failures: Vec<Failure>,
+    },
+}
+
+/// A service that did not come where it should.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Its name.
+    pub service: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A running stack, as `status --json` prints it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stack {
+    /// The profile.
+    pub profile: String,
+    /// Its supervisor.
+    pub supervisor: SupervisorStatus,
+    /// Its services.
+    pub services: Vec<ServiceStatus>,
+    /// The directory that holds its `dev.toml`; not part of what `status` prints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<PathBuf>,
+}
+
+/// The supervisor of a stack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SupervisorStatus {
+    /// Its process id.
+    pub pid: u32,
+    /// How long it has run.
+    pub uptime_ms: u64,
+    /// Its version.
+    pub version: String,
+}
+
+/// A service, as `status --json` prints it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServiceStatus {
+    /// Unique in the workspace.
+    pub id: u32,
+    /// Its name.
+    pub name: String,
+    /// The state's name.
+    pub status: String,
+    /// Whether it is ready.
+    pub ready: bool,
+    /// The leader's process id, while it runs.
+    pub pid: Option<u32>,
+    /// Restarts since the last reset.
+    pub restarts: u64,
+    /// Unstable runs in a row.
+    pub unstable_restarts: u32,
+    /// How long the present run has lasted.
+    pub uptime_ms: Option<u64>,
+    /// CPU use of its whole tree, in percent of one processor.
+    pub cpu_percent: Option<f64>,
+    /// Resident memory of its whole tree, in bytes.
+    pub memory_bytes: Option<u64>,
+    /// The ports its tree listens on.
+    pub ports: Vec<u16>,
+    /// Whether its files are watched.
+    pub watching: bool,
+    /// Why it is not as wanted.
+    pub reason: Option<String>,
+    /// How its last run ended.
+    pub last_exit: Option<LastExitStatus>,
+    /// Where its stdout goes.
+    pub out_log: Option<PathBuf>,
+    /// Where its stderr goes.
+    pub error_log: Option<PathBuf>,
+}
+
+/// The end of a run: a code or a signal's name, never both.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastExitStatus {
+    /// The exit code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<i32>,
+    /// The signal's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal: Option<String>,
+    /// When, in RFC 3339.
+    pub at: String,
+}
+
+impl From<LastExit> for LastExitStatus {
+    fn from(last: LastExit) -> Self {
+        let (code, signal) = match last.exit {
+            Exit::Code(code) => (Some(code), None),
+            Exit::Signal(signal) => (None, Some(signal_name(signal))),
+        };
+        Self { code, signal, at: last.at.to_string() }
+    }
+}
+
+impl Stack {
+    /// A stack that does not run, as far as its files tell: each service with its stdout's and stderr's log.
+    pub fn stopped(profile: &str, files: Vec<(String, Option<PathBuf>, Option<PathBuf>)>) -> Self {
+        let service = |(id, (name, out_log, error_log)): (u32, (String, Option<PathBuf>, Option<PathBuf>))| ServiceStatus {
+            id,
+            name,
+            status: "stopped".to_owned(),
+            ready: false,
+            pid: None,
+            restarts: 0,
+            unstable_restarts: 0,
+            uptime_ms: None,
+            cpu_percent: None,
+            memory_bytes: None,
+            ports: Vec::new(),
+            watching: false,
+            reason: None,
+            last_exit: None,
+            out_log,
+            error_log,
+        };
+        let supervisor = SupervisorStatus { pid: 0, uptime_ms: 0, version: String::new() };
+        Self { profile: profile.to_owned(), supervisor, services: (0..).zip(files).map(service).collect(), workspace: None }
+    }
+}

@@ -1,0 +1,51 @@
+//! The keeper: the supervisor's parent. It adopts whatever is orphaned below it, and when the supervisor ends, in
+//! whatever way, it kills what is left. It decides nothing else and waits for nothing else.
+
+use crate::paths::{Lock, StackPaths, remove_if_there};
+use crate::process;
+use anyhow::{Context as _, Result};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long what was killed may take to be gone.
+const GONE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Guards the supervisor of one stack until it has ended and nothing of it is left.
+///
+/// # Errors
+/// When the supervisor cannot be started.
+pub fn run(state_dir: &Path, profile: &str) -> Result<()> {
+    // In a session of its own no terminal's Ctrl-C or hang-up reaches it.
+    process::new_session().context("failed to begin a session")?;
+    process::become_subreaper().context("failed to become the reaper of orphans")?;
+    let paths = StackPaths::new(state_dir, profile)?;
+    paths.make(state_dir)?;
+    let alive = Lock::take(&paths.alive)?;
+    let args = ["supervisor".into(), state_dir.as_os_str().to_owned(), profile.into(), paths.socket.clone().into()];
+    let guard = process::guard(own_program()?, &args.map(|arg: OsString| arg)).context("failed to start the supervisor")?;
+    // The client reads our stdout until the supervisor alone holds it, and closes it.
+    let null = std::fs::File::open("/dev/null").context("failed to open /dev/null")?;
+    rustix::stdio::dup2_stdout(&null).context("failed to close stdout")?;
+    guard.wait()?;
+    loop {
+        let killed = process::kill_descendants().context("failed to end what the supervisor left")?;
+        let left = process::wait_gone(&killed.identities(), GONE_LIMIT);
+        if killed.signalled.is_empty() || !left.is_empty() {
+            break;
+        }
+    }
+    remove_if_there(&paths.socket)?;
+    drop(alive);
+    Ok(())
+}
+
+/// This program; also when its file was replaced meanwhile.
+///
+/// # Errors
+/// When the system does not tell.
+pub fn own_program() -> Result<PathBuf> {
+    let path = std::env::current_exe().context("failed to find this program's own file")?;
+    let replaced = cfg!(target_os = "linux") && !path.exists();
+    Ok(if replaced { PathBuf::from("/proc/self/exe") } else { path })
+}

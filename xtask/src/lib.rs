@@ -1,0 +1,38 @@
+//! A typed developer task runner and process manager: `cargo xtask dev` runs a development stack.
+//!
+//! From the bottom up; a module imports only what stands above it in this list:
+//!
+//! - pure: [`config`], [`policy`], [`plan`], [`lifecycle`], [`fleet`], [`ui`], [`ipc::protocol`]
+//! - edges, one concern each: [`clock`], [`paths`], [`signal`], [`process`], [`log`], [`watch`], [`readiness`], [`ipc`]
+//! - what acts: [`supervisor`], [`keeper`], [`tasks`]
+//! - what users type: [`commands`], [`cli`]
+//!
+//! Another workspace can depend on this crate and add typed tasks of its own beside [`run`].
+
+pub mod cli;
+pub mod clock;
+pub mod commands;
+pub mod config;
+pub mod fleet;
+pub mod ipc;
+pub mod keeper;
+pub mod lifecycle;
+pub mod log;
+pub mod paths;
+pub mod plan;
+pub mod policy;
+pub mod process;
+pub mod readiness;
+pub mod signal;
+pub mod supervisor;
+pub mod tasks;
+pub mod ui;
+pub mod watch;
+
+/// Does what the command line says; the exit code on success.
+///
+/// # Errors
+/// What failed, on what, why, and what to do. [`commands::exit_code`] picks the exit code.
+pub fn run(cli: cli::Cli) -> anyhow::Result<u8> {
+    commands::run(cli)
+}

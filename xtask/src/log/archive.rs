@@ -1,0 +1,155 @@
+//! The rotated files of one log as they lie on the disk: lists, opens and removes them.
+//!
+//! Writer and readers both look here, so that they agree on what belongs to a log. It decides nothing (see `rotation`).
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use flate2::read::MultiGzDecoder;
+use jiff::Timestamp;
+
+use super::rotation;
+
+/// What tells one file from another, whatever it is called: device and inode.
+pub(super) type Identity = (u64, u64);
+
+/// The identity of the file behind `metadata`.
+pub(super) fn identity(metadata: &fs::Metadata) -> Identity {
+    (metadata.dev(), metadata.ino())
+}
+
+/// `error` with what was done to which file.
+pub(super) fn context(error: &io::Error, verb: &str, path: &Path) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot {verb} log file {}: {error}", path.display()))
+}
+
+/// `result`, with a file that is not there as none.
+pub(super) fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The name of the file at `path`.
+pub(super) fn name_of(path: &Path) -> &str {
+    path.file_name().and_then(|name| name.to_str()).unwrap_or("log")
+}
+
+/// When `log` was rotated, oldest first; nothing where the directory is missing.
+pub(super) fn rotations(log: &Path) -> io::Result<Vec<Timestamp>> {
+    let mut stamps = Vec::new();
+    // Twice, because one pass can miss a file that is replaced by its compressed form meanwhile.
+    for _ in 0..2 {
+        for entry in found(fs::read_dir(directory(log)))?.into_iter().flatten() {
+            let name = entry?.file_name();
+            stamps.extend(name.to_str().and_then(|name| rotation::parse_rotated(name_of(log), name)).map(|(stamp, _)| stamp));
+        }
+    }
+    stamps.sort_unstable();
+    stamps.dedup();
+    Ok(stamps)
+}
+
+/// The directory `log` lies in.
+pub(super) fn directory(log: &Path) -> &Path {
+    match log.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) | None => Path::new("."),
+    }
+}
+
+/// The uncompressed file that `log` became when it was rotated at `stamp`.
+pub(super) fn plain_path(log: &Path, stamp: Timestamp) -> PathBuf {
+    log.with_file_name(rotation::rotated_name(name_of(log), stamp))
+}
+
+/// The compressed form of the file at `plain`.
+pub(super) fn compressed_path(plain: &Path) -> PathBuf {
+    let mut name = plain.as_os_str().to_owned();
+    name.push(".gz");
+    name.into()
+}
+
+/// Where a file is written before it becomes `compressed`.
+pub(super) fn unfinished_path(compressed: &Path) -> PathBuf {
+    let mut name = compressed.as_os_str().to_owned();
+    name.push(".tmp");
+    name.into()
+}
+
+/// Removes what `log` became when it was rotated at `stamp`, in whatever form it is there.
+pub(super) fn remove(log: &Path, stamp: Timestamp) {
+    let plain = plain_path(log, stamp);
+    let compressed = compressed_path(&plain);
+    // What cannot be removed now is tried again by the next writer of this log, which lists the directory.
+    let _ = fs::remove_file(unfinished_path(&compressed));
+    let _ = fs::remove_file(compressed);
+    let _ = fs::remove_file(plain);
+}
+
+/// A rotated file, open for reading.
+pub(super) enum Rotated {
+    /// Not compressed (yet).
+    Plain(File),
+    /// Compressed; reads as its content.
+    Compressed(Box<MultiGzDecoder<BufReader<File>>>),
+}
+
+impl Rotated {
+    /// Opens what `log` became when it was rotated at `stamp`; none when it has been removed.
+    pub(super) fn open(log: &Path, stamp: Timestamp) -> io::Result<Option<Rotated>> {
+        let plain = plain_path(log, stamp);
+        // The compressed file appears before the plain one goes, so one of the two is always there until both are removed.
+        if let Some(file) = found(File::open(&plain)).map_err(|error| context(&error, "open", &plain))? {
+            return Ok(Some(Rotated::Plain(file)));
+        }
+        let compressed = compressed_path(&plain);
+        let file = found(File::open(&compressed)).map_err(|error| context(&error, "open", &compressed))?;
+        Ok(file.map(|file| Rotated::Compressed(Box::new(MultiGzDecoder::new(BufReader::with_capacity(64 * 1024, file))))))
+    }
+}
+
+impl Read for Rotated {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Rotated::Plain(file) => file.read(buffer),
+            Rotated::Compressed(decoder) => decoder.read(buffer),
+        }
+    }
+}
+
+/// When `file` was last written.
+pub(super) fn modified(file: &File) -> io::Result<Timestamp> {
+    Ok(Timestamp::try_from(file.metadata()?.modified()?).unwrap_or(Timestamp::UNIX_EPOCH))
+}
+
+/// The files of a log at one moment: no rotation came between the look at the current file and at the rotated ones.
+pub(super) struct Snapshot {
+    /// The file that is written to, where there is one.
+    pub(super) current: Option<Arc<File>>,
+    /// When the others were rotated, oldest first.
+    pub(super) rotated: Vec<Timestamp>,
+}
+
+impl Snapshot {
+    /// Looks at the files of `log`.
+    pub(super) fn take(log: &Path) -> io::Result<Snapshot> {
+        let mut tries = 0;
+        loop {
+            let current = found(File::open(log)).map_err(|error| context(&error, "open", log))?;
+            let rotated = rotations(log).map_err(|error| context(&error, "list the files of", log))?;
+            let opened = current.as_ref().map(|file| file.metadata().map(|data| identity(&data))).transpose()?;
+            let now = found(fs::metadata(log))?.map(|data| identity(&data));
+            tries += 1;
+            // A writer that rotates faster than a directory can be listed wins: the last look is as good as any.
+            if opened == now || tries == 1000 {
+                return Ok(Snapshot { current: current.map(Arc::new), rotated });
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Compresses rotated logs in the background: one thread for the process, one file at a time, at low priority.
+//!
+//! A file that is rotated away again within moments (a flood) is never compressed at all. It never touches a log that is written to.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread;
+use std::time::Duration;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use super::{archive, system};
+use crate::clock;
+
+/// How old a rotated file must be: under a flood `retain` removes it sooner, and no processor time was spent on it.
+const SETTLE: Duration = if cfg!(test) { Duration::ZERO } else { Duration::from_secs(3) };
+
+struct Job {
+    plain: PathBuf,
+    due: Duration,
+}
+
+/// Has the rotated file at `plain` compressed some time soon. What does not get done before the process ends is queued again by
+/// the next writer of that log.
+pub(super) fn queue(plain: PathBuf) {
+    static QUEUE: OnceLock<Option<Sender<Job>>> = OnceLock::new();
+    let queue = QUEUE.get_or_init(|| {
+        let (sender, jobs) = mpsc::channel();
+        let thread = thread::Builder::new().name("log-compress".into()).stack_size(256 * 1024);
+        thread.spawn(move || work(&jobs)).ok().map(|_| sender)
+    });
+    if let Some(queue) = queue {
+        // The receiver lives as long as the process.
+        let _ = queue.send(Job { plain, due: clock::monotonic() + SETTLE });
+    }
+}
+
+fn work(jobs: &Receiver<Job>) {
+    system::lower_own_priority();
+    while let Ok(job) = jobs.recv() {
+        while let Some(left) = job.due.checked_sub(clock::monotonic()).filter(|left| !left.is_zero()) {
+            thread::park_timeout(left);
+        }
+        // A full disk or a missing file leaves the plain file, which is as readable.
+        let _ = compress(&job.plain);
+    }
+}
+
+/// Replaces the file at `plain` by its compressed form, which appears whole; a crash leaves the plain file.
+pub(super) fn compress(plain: &Path) -> io::Result<()> {
+    let mut source = File::open(plain)?;
+    let compressed = archive::compressed_path(plain);
+    let unfinished = archive::unfinished_path(&compressed);
+    let written = write(&mut source, &unfinished).and_then(|()| {
+        // Removed meanwhile: its compressed form must not outlive it.
+        fs::metadata(plain)?;
+        fs::rename(&unfinished, &compressed)
+    });
+    if let Err(error) = written {
+        let _ = fs::remove_file(&unfinished);
+        return Err(error);
+    }
+    fs::remove_file(plain)
+}
+
+fn write(source: &mut File, target: &Path) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(target)?;
+    let mut encoder = GzEncoder::new(BufWriter::with_capacity(64 * 1024, file), Compression::new(3));
+    io::copy(source, &mut encoder)?;
+    let mut buffered = encoder.finish()?;
+    buffered.flush()?;
+    let file = buffered.into_inner().map_err(io::IntoInnerError::into_error)?;
+    // Lines without a stamp fall back on the time of their file.
+    file.set_modified(source.metadata()?.modified()?)?;
+    file.sync_all()
+}

@@ -1,0 +1,71 @@
+//! The log files of a stack: written by the supervisor, read by anybody.
+//!
+//! The writer stamps each line and rotates; the readers merge the files by those stamps and need nothing but the files, so they work
+//! the same on a running, a stopped and a crashed stack. This file only says what the files are called.
+
+mod archive;
+mod back;
+mod compress;
+mod events;
+pub mod line;
+pub mod merge;
+mod origin;
+mod pump;
+pub mod reader;
+pub mod rotation;
+mod system;
+mod tail;
+#[cfg(test)]
+mod tests;
+pub mod writer;
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+pub use events::EventLog;
+pub use pump::{Observer, pump};
+pub use writer::{LogConfig, LogFile};
+
+/// One of a service's two outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stream {
+    /// Standard output.
+    Out,
+    /// Standard error.
+    Err,
+}
+
+impl Stream {
+    /// The word in file names: `out` or `error`.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Stream::Out => "out",
+            Stream::Err => "error",
+        }
+    }
+}
+
+/// Where the log of a service's stream is by default: `<dir>/<service>-out.log`.
+pub fn log_file(dir: &Path, service: &str, stream: Stream) -> PathBuf {
+    dir.join(format!("{service}-{}.log", stream.suffix()))
+}
+
+/// Whose log a file in a log directory is, and when it was rotated if it was; none for any other file. Exact: of `web-out-out.log`
+/// the service is `web-out`.
+pub fn parse_name(file_name: &str) -> Option<(&str, Stream, Option<Timestamp>)> {
+    let plain = file_name.strip_suffix(".gz").unwrap_or(file_name).strip_suffix(".log")?;
+    let (log, rotated) = match plain.rsplit_once('.').and_then(|(rest, _)| rest.rsplit_once('.')) {
+        Some((log, _)) => match rotation::parse_name_stamp(&plain[log.len() + 1..]) {
+            Some(stamp) => (log, Some(stamp)),
+            None => (plain, None),
+        },
+        None => (plain, None),
+    };
+    if rotated.is_none() && file_name.ends_with(".gz") {
+        return None;
+    }
+    let (service, suffix) = log.rsplit_once('-')?;
+    let stream = [Stream::Out, Stream::Err].into_iter().find(|stream| stream.suffix() == suffix)?;
+    (!service.is_empty()).then_some((service, stream, rotated))
+}

@@ -1,0 +1,72 @@
+//! What the lines of a file are: whose they are, and which of them are wanted.
+//!
+//! Turns the bytes of whole lines into [`Line`]s. It reads no file.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::reader::{Line, LineStream};
+use super::{events, line};
+
+/// One log with all its files.
+#[derive(Clone)]
+pub(super) struct Origin {
+    /// The file that is written to; rotated ones lie beside it.
+    pub(super) path: PathBuf,
+    /// What its lines are.
+    pub(super) kind: Kind,
+}
+
+#[derive(Clone)]
+pub(super) enum Kind {
+    /// All lines are of one service's stream.
+    Service(Arc<str>, LineStream),
+    /// Lines name their service.
+    Events(Wanted),
+}
+
+/// Which events are wanted, besides those of the stack, and how their services are called.
+#[derive(Clone, Default)]
+pub(super) struct Wanted {
+    /// Those of these names; none: of all.
+    pub(super) services: Option<Vec<String>>,
+    /// What stands before each name.
+    pub(super) prefix: String,
+}
+
+impl Origin {
+    /// Hands the wanted lines of `bytes` to `sink`. A line without a stamp counts as of the time of the one before it, which for
+    /// the first is `last`; `last` becomes the stamp of the last line.
+    pub(super) fn parse(&self, bytes: &[u8], last: &mut Timestamp, mut sink: impl FnMut(Line)) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let end = memchr::memchr(b'\n', rest);
+            let text = &rest[..end.unwrap_or(rest.len())];
+            rest = end.map_or(&[], |end| &rest[end + 1..]);
+            let (stamp, text) = line::split_stamp(text).unwrap_or((*last, text));
+            *last = stamp;
+            if let Some(line) = self.line(stamp, text) {
+                sink(line);
+            }
+        }
+    }
+
+    /// A line of this origin; none when it is not wanted.
+    pub(super) fn line(&self, stamp: Timestamp, text: &[u8]) -> Option<Line> {
+        let (service, stream, text) = match &self.kind {
+            Kind::Service(service, stream) => (service.clone(), *stream, text),
+            Kind::Events(wanted) => {
+                let (service, text) = events::parse_event(text);
+                let unwanted = wanted.services.as_ref().is_some_and(|names| !names.iter().any(|name| name == service));
+                if unwanted && !service.is_empty() {
+                    return None;
+                }
+                let service = if service.is_empty() { String::new() } else { format!("{}{service}", wanted.prefix) };
+                (service.into(), LineStream::Event, text)
+            }
+        };
+        Some(Line { stamp, service, stream, text: text.to_vec() })
+    }
+}

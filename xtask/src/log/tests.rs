@@ -1,0 +1,612 @@
+//! Writer and readers together, on real files, pipes and threads.
+
+use std::collections::VecDeque;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, PipeWriter, Read, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
+
+use flate2::read::MultiGzDecoder;
+use proptest::prelude::*;
+
+use super::reader::{Follow, Line, LineStream, LogInput, Selection, last, since};
+use super::*;
+use crate::clock;
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+struct Place {
+    dir: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Place {
+        Place { dir: tempfile::tempdir().unwrap() }
+    }
+
+    fn logs(&self) -> PathBuf {
+        self.dir.path().join("dev/logs")
+    }
+
+    fn path(&self) -> PathBuf {
+        log_file(&self.logs(), "web", Stream::Out)
+    }
+
+    fn config(&self, max_size: u64, compress: bool) -> LogConfig {
+        LogConfig { path: Some(self.path()), max_size, retain: 1_000_000, compress }
+    }
+
+    fn selection(&self) -> Selection {
+        let log = LogInput { service: "web".into(), stream: Stream::Out, path: self.path() };
+        Selection { logs: vec![log], events: None, services: None }
+    }
+
+    /// All bytes of all files of the log in order, read without the code under test.
+    fn bytes(&self) -> Vec<u8> {
+        let mut names: Vec<String> =
+            fs::read_dir(self.logs()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.retain(|name| !name.ends_with(".tmp") && name != "web-out.log");
+        names.sort();
+        names.dedup_by(|later, first| later.trim_end_matches(".gz") == first.as_str());
+        names.push("web-out.log".into());
+        let mut bytes = Vec::new();
+        for name in names {
+            let Ok(mut file) = File::open(self.logs().join(&name)) else { continue };
+            if name.ends_with(".gz") {
+                MultiGzDecoder::new(file).read_to_end(&mut bytes).unwrap();
+            } else {
+                file.read_to_end(&mut bytes).unwrap();
+            }
+        }
+        bytes
+    }
+
+    /// The text of all lines in all files; every one must have a stamp.
+    fn texts(&self) -> Vec<Vec<u8>> {
+        let bytes = self.bytes();
+        let whole = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+        if bytes.is_empty() {
+            return Vec::new();
+        }
+        whole.split(|&byte| byte == b'\n').map(|line| line::split_stamp(line).expect("a stamp").1.to_vec()).collect()
+    }
+
+    /// Starts a pump and gives what to write into and what tells that it is done.
+    fn pump(log: &Arc<LogFile>) -> (PipeWriter, Receiver<()>) {
+        let (pipe, writer) = io::pipe().unwrap();
+        let (done, ended) = mpsc::channel();
+        pump(pipe, log.clone(), None, move || done.send(()).unwrap()).unwrap();
+        (writer, ended)
+    }
+
+    /// Pumps `bytes` and returns when they are in the log.
+    fn say(log: &Arc<LogFile>, bytes: &[u8]) {
+        let (mut writer, ended) = Place::pump(log);
+        writer.write_all(bytes).unwrap();
+        drop(writer);
+        ended.recv_timeout(LIMIT).unwrap();
+    }
+}
+
+/// Asks again and again until `found`, within one overall limit.
+fn until(what: &str, mut found: impl FnMut() -> bool) {
+    let began = clock::monotonic();
+    while !found() {
+        assert!(clock::monotonic() - began < LIMIT, "{what}");
+        thread::yield_now();
+    }
+}
+
+fn read_all(follow: &mut Follow) -> Vec<Line> {
+    let mut lines = Vec::new();
+    loop {
+        let new = follow.read_new().unwrap();
+        if new.is_empty() {
+            return lines;
+        }
+        lines.extend(new);
+    }
+}
+
+fn read_texts(follow: &mut Follow) -> Vec<String> {
+    read_all(follow).into_iter().map(|line| String::from_utf8(line.text).unwrap()).collect()
+}
+
+#[test]
+fn a_file_name_says_whose_log_it_is_exactly() {
+    let stamp: Timestamp = "2026-11-23T09:15:02.123456Z".parse().unwrap();
+    let rotated = "web-out.20261123T091502.123456Z.log";
+    for (name, expected) in [
+        ("web-out.log", Some(("web", Stream::Out, None))),
+        ("web-error.log", Some(("web", Stream::Err, None))),
+        ("web-out-out.log", Some(("web-out", Stream::Out, None))),
+        ("web.v2-out.log", Some(("web.v2", Stream::Out, None))),
+        ("a.b.c-out.log", Some(("a.b.c", Stream::Out, None))),
+        (rotated, Some(("web", Stream::Out, Some(stamp)))),
+        ("web.v2-error.20261123T091502.123456Z.log.gz", Some(("web.v2", Stream::Err, Some(stamp)))),
+        ("web-out.log.gz", None),
+        ("web-out.log.gz.tmp", None),
+        ("-out.log", None),
+        ("web.log", None),
+        ("supervisor.log", None),
+    ] {
+        assert_eq!(parse_name(name), expected, "{name}");
+    }
+}
+
+#[test]
+fn every_byte_is_kept_as_it_came() {
+    let place = Place::new();
+    let log = LogFile::open(place.config(0, false));
+    Place::say(&log, b"plain\n\n\xff\xfe invalid\r\n\x1b[31mred\x1b[0m\0\nno newline at the end");
+    let expected: [&[u8]; 5] =
+        [b"plain", b"", b"\xff\xfe invalid\r", b"\x1b[31mred\x1b[0m\0", b"no newline at the end"];
+    assert_eq!(place.texts(), expected);
+    assert_eq!(log.dropped(), 0);
+    assert_eq!(fs::metadata(place.path()).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::metadata(place.logs()).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn a_line_of_three_megabytes_is_kept_in_pieces_that_say_so() {
+    let place = Place::new();
+    let log = LogFile::open(place.config(0, false));
+    let line: Vec<u8> = (0..3 * 1024 * 1024_u32).map(|at| b'a' + u8::try_from(at % 26).unwrap()).collect();
+    Place::say(&log, &line);
+    let texts = place.texts();
+    let (last, pieces) = texts.split_last().unwrap();
+    let mut joined = Vec::new();
+    for piece in pieces {
+        joined.extend_from_slice(piece.strip_suffix(line::CONTINUES).unwrap());
+    }
+    joined.extend_from_slice(last);
+    assert!(joined == line);
+    assert!(texts.iter().all(|piece| piece.len() <= line::MAX_LINE + line::CONTINUES.len()));
+}
+
+#[test]
+fn an_unfinished_line_is_on_disk_at_once_and_goes_on_without_a_second_stamp() {
+    let place = Place::new();
+    let log = LogFile::open(place.config(0, false));
+    let (mut writer, ended) = Place::pump(&log);
+    let mut follow = Follow::from_end(&place.selection());
+    writer.write_all(b"password: ").unwrap();
+    until("the prompt is on disk", || place.bytes().ends_with(b"password: "));
+    assert!(read_all(&mut follow).is_empty());
+    writer.write_all(b"secret\nnext").unwrap();
+    drop(writer);
+    ended.recv_timeout(LIMIT).unwrap();
+    assert_eq!(place.texts(), [&b"password: secret"[..], b"next"]);
+    assert_eq!(read_texts(&mut follow), ["password: secret", "next"]);
+}
+
+#[test]
+fn dribbled_bytes_end_up_as_whole_lines() {
+    let place = Place::new();
+    let log = LogFile::open(place.config(100, false));
+    let (mut writer, ended) = Place::pump(&log);
+    for byte in b"one\ntwo\nthree\n".repeat(20) {
+        writer.write_all(&[byte]).unwrap();
+    }
+    drop(writer);
+    ended.recv_timeout(LIMIT).unwrap();
+    assert_eq!(place.texts(), [&b"one"[..], b"two", b"three"].repeat(20));
+}
+
+#[test]
+fn a_pipe_held_by_a_grandchild_is_read_to_its_end_beside_the_next_run() {
+    let place = Place::new();
+    let log = LogFile::open(place.config(0, false));
+    let (mut first, first_ended) = Place::pump(&log);
+    let mut held = first.try_clone().unwrap();
+    first.write_all(b"begun by the first").unwrap();
+    drop(first);
+    until("the first wrote", || place.bytes().ends_with(b"first"));
+    Place::say(&log, b"second run\n");
+    assert!(first_ended.try_recv().is_err());
+    held.write_all(b", ended by its child\n").unwrap();
+    drop(held);
+    first_ended.recv_timeout(LIMIT).unwrap();
+    let expected = ["begun by the first [xtask: line continues]", "second run", ", ended by its child"];
+    assert_eq!(place.texts(), expected.map(str::as_bytes));
+}
+
+#[test]
+fn an_observer_sees_whole_lines_until_it_has_seen_enough() {
+    let place = Place::new();
+    let log = LogFile::open(place.config(0, false));
+    let (pipe, mut writer) = io::pipe().unwrap();
+    let (seen, lines) = mpsc::channel();
+    let observer: Observer = Box::new(move |line| {
+        seen.send(String::from_utf8_lossy(line).into_owned()).unwrap();
+        line != b"ready"
+    });
+    let (done, ended) = mpsc::channel();
+    pump(pipe, log, Some(observer), move || done.send(()).unwrap()).unwrap();
+    for part in ["sta", "rting\r\nrea", "dy\nmore\n"] {
+        writer.write_all(part.as_bytes()).unwrap();
+    }
+    drop(writer);
+    ended.recv_timeout(LIMIT).unwrap();
+    assert_eq!(lines.iter().collect::<Vec<_>>(), ["starting", "ready"]);
+}
+
+#[test]
+fn rotation_under_full_load_loses_and_doubles_nothing() {
+    let place = Place::new();
+    let log = LogFile::open(place.config(64 * 1024, true));
+    let (mut writer, ended) = Place::pump(&log);
+    let lines = 60_000;
+    let flood: String = (0..lines).map(|number| format!("line {number} {}\n", "x".repeat(number % 90))).collect();
+    for chunk in flood.as_bytes().chunks(9_973) {
+        writer.write_all(chunk).unwrap();
+    }
+    drop(writer);
+    ended.recv_timeout(LIMIT).unwrap();
+    until("all rotated files are compressed", || {
+        let plain = |name: &str| parse_name(name).is_some_and(|(_, _, rotated)| rotated.is_some()) && !name.ends_with(".gz");
+        !fs::read_dir(place.logs()).unwrap().any(|entry| plain(entry.unwrap().file_name().to_str().unwrap()))
+    });
+    let texts = place.texts();
+    assert_eq!(texts.len(), lines);
+    assert!(texts.join(&b'\n') == flood.trim_end().as_bytes());
+    let sizes = |entry: io::Result<fs::DirEntry>| entry.unwrap().metadata().unwrap().len();
+    assert!(fs::read_dir(place.logs()).unwrap().map(sizes).all(|size| size <= 64 * 1024));
+    let (read, _) = last(&place.selection(), usize::MAX).unwrap();
+    assert!(read.iter().map(|line| &line.text).eq(&texts));
+    assert!(read_all(&mut since(&place.selection(), Timestamp::UNIX_EPOCH).unwrap()) == read);
+}
+
+#[test]
+fn only_the_newest_rotated_files_of_this_log_stay() {
+    let place = Place::new();
+    let neighbour = place.logs().join("web-out-out.20200101T000000.000000Z.log");
+    fs::create_dir_all(place.logs()).unwrap();
+    fs::write(&neighbour, "of another service").unwrap();
+    let log = LogFile::open(LogConfig { retain: 2, ..place.config(60, false) });
+    for number in 0..10 {
+        Place::say(&log, format!("{number} {}\n", "x".repeat(30)).as_bytes());
+    }
+    assert!(neighbour.exists());
+    fs::remove_file(neighbour).unwrap();
+    let texts: Vec<_> = place.texts().iter().map(|text| text[0]).collect();
+    assert_eq!(texts, b"789");
+}
+
+#[test]
+fn what_a_crash_left_half_done_is_finished_at_the_next_start() {
+    let place = Place::new();
+    fs::create_dir_all(place.logs()).unwrap();
+    let rotated = place.logs().join("web-out.20200101T000000.000000Z.log");
+    fs::write(&rotated, "2020-01-01T00:00:00.000000Z old\n").unwrap();
+    fs::write(rotated.with_extension("log.gz.tmp"), "half").unwrap();
+    fs::write(place.path(), "2020-01-02T00:00:00.000000Z torn").unwrap();
+    let (lines, mut follow) = last(&place.selection(), 9).unwrap();
+    assert_eq!(lines.len(), 1);
+    assert_eq!(follow.take_unfinished().unwrap()[0].text, b"torn");
+    let log = LogFile::open(place.config(1000, true));
+    until("the file is compressed", || !rotated.exists() && rotated.with_extension("log.gz").exists());
+    assert!(!rotated.with_extension("log.gz.tmp").exists());
+    Place::say(&log, b"new\n");
+    assert_eq!(place.texts(), [&b"old"[..], b"torn", b"new"]);
+}
+
+#[test]
+fn a_flush_while_writing_leaves_no_hole_and_loses_nothing_after_it() {
+    let place = Place::new();
+    let log = LogFile::open(place.config(0, false));
+    let (mut writer, ended) = Place::pump(&log);
+    writer.write_all(b"before\nunfinished ").unwrap();
+    until("it is written", || place.bytes().ends_with(b"unfinished "));
+    let mut follow = Follow::from_end(&place.selection());
+    log.flush_empty().unwrap();
+    assert_eq!(place.bytes(), b"");
+    writer.write_all(b"rest\nafter\n").unwrap();
+    drop(writer);
+    ended.recv_timeout(LIMIT).unwrap();
+    assert_eq!(place.texts(), [&b"rest"[..], b"after"]);
+    assert_eq!(read_texts(&mut follow), ["rest", "after"]);
+    fs::remove_file(place.path()).unwrap();
+    log.flush_empty().unwrap();
+    assert!(place.path().exists());
+}
+
+#[test]
+fn a_reader_notices_an_emptied_file_even_when_it_has_grown_to_the_same_size() {
+    let place = Place::new();
+    let log = LogFile::open(place.config(0, false));
+    let mut follow = Follow::from_end(&place.selection());
+    for _ in 0..3 {
+        log.flush_empty().unwrap();
+        Place::say(&log, &b"the same text every time, longer than a stamp\n".repeat(3));
+        assert_eq!(read_all(&mut follow).len(), 3);
+    }
+}
+
+#[test]
+fn a_removed_or_moved_file_or_directory_is_made_anew() {
+    let place = Place::new();
+    let log = LogFile::open(place.config(0, false));
+    Place::say(&log, b"one\n");
+    let say = |text: &str| {
+        until("the writer has noticed", || {
+            Place::say(&log, text.as_bytes());
+            place.path().exists()
+        });
+        assert!(place.texts().iter().all(|line| line == text.trim_end().as_bytes()));
+    };
+    fs::remove_file(place.path()).unwrap();
+    say("two\n");
+    fs::rename(place.path(), place.dir.path().join("elsewhere")).unwrap();
+    say("three\n");
+    fs::remove_dir_all(place.dir.path().join("dev")).unwrap();
+    say("four\n");
+    assert_eq!(log.dropped(), 0);
+}
+
+#[test]
+fn what_a_full_disk_swallows_is_counted_and_said_once_there_is_room() {
+    if !Path::new("/dev/full").exists() {
+        return;
+    }
+    let place = Place::new();
+    fs::create_dir_all(place.logs()).unwrap();
+    std::os::unix::fs::symlink("/dev/full", place.path()).unwrap();
+    let log = LogFile::open(place.config(0, false));
+    Place::say(&log, b"lost\nlost too\n");
+    assert_eq!(log.dropped(), 14);
+    fs::remove_file(place.path()).unwrap();
+    until("the writer has noticed", || {
+        Place::say(&log, b"kept\n");
+        place.path().exists()
+    });
+    let texts = place.texts();
+    let said = String::from_utf8(texts[0].clone()).unwrap();
+    assert!(said.starts_with(&format!("[xtask: {} bytes were dropped: No space left", log.dropped())), "{said}");
+    assert_eq!(texts[1], b"kept");
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_blocks_nobody() {
+    let place = Place::new();
+    fs::write(place.dir.path().join("dev"), "a file where the directory should be").unwrap();
+    let log = LogFile::open(place.config(0, false));
+    Place::say(&log, b"lost\n");
+    assert_eq!(log.dropped(), 5);
+    fs::remove_file(place.dir.path().join("dev")).unwrap();
+    Place::say(&log, b"kept\n");
+    assert_eq!(place.texts()[1], b"kept");
+}
+
+#[test]
+fn a_log_that_is_not_kept_still_drains_the_pipe() {
+    let log = LogFile::open(LogConfig { path: None, max_size: 0, retain: 0, compress: false });
+    Place::say(&log, &b"x".repeat(1_000_000));
+    assert_eq!(log.dropped(), 0);
+    log.flush_empty().unwrap();
+}
+
+#[test]
+fn lines_of_all_logs_and_events_stand_in_the_order_of_time() {
+    let place = Place::new();
+    let stamp = |second: i64| Timestamp::from_second(1_700_000_000 + second).unwrap();
+    let mut selection = place.selection();
+    selection.logs.push(LogInput { service: "db".into(), stream: Stream::Err, path: place.logs().join("db-error.log") });
+    selection.events = Some(place.dir.path().join("dev/supervisor.log"));
+    selection.services = Some(vec!["db".into()]);
+    let mut follow = Follow::from_end(&selection);
+    let events = EventLog::open(selection.events.clone().unwrap());
+    let logs: Vec<_> =
+        selection.logs.iter().map(|log| LogFile::open(LogConfig { path: Some(log.path.clone()), ..place.config(0, false) })).collect();
+    events.event(stamp(1), None, "stack is up");
+    logs[0].append(0, b"web 2\nweb 2 too\n", stamp(2));
+    events.event(stamp(3), Some("db"), "started\nwell");
+    events.event(stamp(3), Some("web"), "not asked for");
+    logs[1].append(0, b"db 4\n", stamp(4));
+    logs[0].append(0, b"web 5\n", stamp(5));
+    let lines = read_all(&mut follow);
+    let seen: Vec<_> = lines.iter().map(|line| (&*line.service, line.stream, str::from_utf8(&line.text).unwrap())).collect();
+    let expected = [
+        ("", LineStream::Event, "stack is up"),
+        ("web", LineStream::Out, "web 2"),
+        ("web", LineStream::Out, "web 2 too"),
+        ("db", LineStream::Event, "started\\nwell"),
+        ("db", LineStream::Err, "db 4"),
+        ("web", LineStream::Out, "web 5"),
+    ];
+    assert_eq!(seen, expected);
+    for count in 0..=lines.len() {
+        assert_eq!(last(&selection, count).unwrap().0, lines[lines.len() - count..]);
+    }
+    assert_eq!(read_all(&mut since(&selection, stamp(3)).unwrap()), lines[3..]);
+}
+
+#[test]
+fn a_service_that_joins_later_is_read_from_when_the_reader_began() {
+    let place = Place::new();
+    let log = LogFile::open(place.config(0, false));
+    log.append(0, b"long ago\n", Timestamp::UNIX_EPOCH);
+    let mut follow = Follow::from_end(&Selection::default());
+    Place::say(&log, b"since\n");
+    follow.add(&place.selection().logs[0]).unwrap();
+    follow.add(&place.selection().logs[0]).unwrap();
+    assert_eq!(read_texts(&mut follow), ["since"]);
+    assert_eq!(follow.directories(), [place.logs()]);
+}
+
+#[test]
+fn a_point_in_time_is_found_in_a_large_file_and_lines_without_a_stamp_belong_to_the_one_before() {
+    let place = Place::new();
+    let log = LogFile::open(place.config(0, false));
+    let stamp = |second: i64| Timestamp::from_second(1_700_000_000 + second).unwrap();
+    for second in 0..5_000 {
+        log.append(0, format!("{second} {}\n", "x".repeat(100)).as_bytes(), stamp(second));
+    }
+    for second in [0, 1, 2_500, 4_999] {
+        let lines = read_all(&mut since(&place.selection(), stamp(second)).unwrap());
+        assert_eq!(lines.len(), usize::try_from(5_000 - second).unwrap());
+    }
+    let mut file = OpenOptions::new().append(true).open(place.path()).unwrap();
+    file.write_all(b"written by hand\n").unwrap();
+    let (lines, _) = last(&place.selection(), 1).unwrap();
+    assert_eq!((lines[0].stamp, &lines[0].text[..]), (stamp(4_999), &b"written by hand"[..]));
+}
+
+#[test]
+fn a_follower_loses_and_doubles_nothing_while_the_writer_rotates() {
+    let place = Place::new();
+    let log = LogFile::open(place.config(600, true));
+    let total = 4_000;
+    let (mut writer, ended) = Place::pump(&log);
+    let flood = thread::spawn(move || {
+        for number in 0..total {
+            writeln!(writer, "{number}").unwrap();
+        }
+    });
+    let mut followers: Vec<(VecDeque<usize>, Follow)> = Vec::new();
+    let number = |line: Line| str::from_utf8(&line.text).unwrap().parse::<usize>().unwrap();
+    let mut is_done = false;
+    while !is_done {
+        is_done = ended.try_recv().is_ok();
+        if followers.len() < 30 {
+            let (lines, follow) = last(&place.selection(), 50).unwrap();
+            followers.push((lines.into_iter().map(number).collect(), follow));
+        }
+        for (seen, follow) in &mut followers {
+            seen.extend(follow.read_new().unwrap().into_iter().map(number));
+        }
+    }
+    flood.join().unwrap();
+    for (seen, follow) in &mut followers {
+        seen.extend(read_all(follow).into_iter().map(number));
+        let first = seen.front().copied().unwrap_or(0);
+        assert!(seen.iter().copied().eq(first..total), "from {first}: {seen:?}");
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Write(usize),
+    WriteUnfinished,
+    Flush,
+    Compress,
+    Restart,
+    Read,
+    Last(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        5 => (1_usize..12).prop_map(Step::Write),
+        2 => Just(Step::WriteUnfinished),
+        1 => Just(Step::Flush),
+        2 => Just(Step::Compress),
+        1 => Just(Step::Restart),
+        4 => Just(Step::Read),
+        3 => (0_usize..30).prop_map(Step::Last),
+    ]
+}
+
+/// What the log should hold, beside the log.
+struct Model {
+    place: Place,
+    log: Arc<LogFile>,
+    clock: i64,
+    count: usize,
+    /// Lines that are whole and not flushed, and how many of the last are in the current file.
+    lines: Vec<String>,
+    unfinished: String,
+    follow: Follow,
+    unread: Vec<String>,
+}
+
+impl Model {
+    fn new() -> Model {
+        let place = Place::new();
+        let log = LogFile::open(place.config(150, false));
+        let follow = Follow::from_end(&place.selection());
+        let (lines, unread) = (Vec::new(), Vec::new());
+        Model { place, log, clock: 0, count: 0, lines, unfinished: String::new(), follow, unread }
+    }
+
+    fn write(&mut self, text: &str) {
+        self.clock += 10;
+        self.log.append(0, text.as_bytes(), Timestamp::from_second(1_700_000_000 + self.clock).unwrap());
+        self.unfinished.push_str(text);
+        while let Some((line, rest)) = self.unfinished.split_once('\n') {
+            self.lines.push(line.to_owned());
+            self.unread.push(line.to_owned());
+            self.unfinished = rest.to_owned();
+        }
+    }
+
+    /// How many whole lines the current file holds.
+    fn in_current_file(&self) -> usize {
+        fs::read(self.place.path()).unwrap().iter().filter(|&&byte| byte == b'\n').count()
+    }
+
+    fn take(&mut self, step: &Step) {
+        match step {
+            Step::Write(lines) => {
+                let text: String = (self.count..self.count + lines).map(|number| format!("line {number}\n")).collect();
+                self.count += lines;
+                self.write(&text);
+            }
+            Step::WriteUnfinished => self.write("some "),
+            Step::Flush => {
+                let gone = self.in_current_file();
+                self.log.flush_empty().unwrap();
+                self.lines.truncate(self.lines.len() - gone);
+                self.unread.truncate(self.unread.len().saturating_sub(gone));
+                self.unfinished.clear();
+            }
+            Step::Compress => {
+                for stamp in archive::rotations(&self.place.path()).unwrap() {
+                    let _ = compress::compress(&archive::plain_path(&self.place.path(), stamp));
+                }
+            }
+            Step::Restart => {
+                self.write("\n");
+                self.log = LogFile::open(self.place.config(150, false));
+            }
+            Step::Read => {
+                assert_eq!(read_texts(&mut self.follow), std::mem::take(&mut self.unread));
+            }
+            Step::Last(count) => {
+                let (lines, follow) = last(&self.place.selection(), *count).unwrap();
+                let texts: Vec<_> = lines.iter().map(|line| String::from_utf8(line.text.clone()).unwrap()).collect();
+                assert_eq!(texts, self.lines[self.lines.len().saturating_sub(*count)..]);
+                self.follow = follow;
+                self.unread.clear();
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn whatever_happens_to_the_files_a_reader_sees_each_line_once(steps in prop::collection::vec(step(), 1..40)) {
+        let mut model = Model::new();
+        for step in &steps {
+            model.take(step);
+        }
+        model.take(&Step::Read);
+        model.take(&Step::Last(usize::MAX));
+    }
+}
+
+#[test]
+fn a_file_of_another_owner_keeps_its_inode_through_a_flush() {
+    let place = Place::new();
+    let log = LogFile::open(place.config(0, false));
+    let inode = || fs::metadata(place.path()).unwrap().ino();
+    let before = inode();
+    Place::say(&log, b"line\n");
+    log.flush_empty().unwrap();
+    assert_eq!(inode(), before);
+}

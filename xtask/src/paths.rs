@@ -1,0 +1,198 @@
+//! Where things are: the workspace, a stack's files, the socket. Makes directories private; knows nothing of their contents.
+
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::fs::{FlockOperation, flock};
+use std::fs::{self, File, OpenOptions};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// The name of the file that describes a workspace.
+pub const CONFIG_FILE: &str = "dev.toml";
+
+/// The longest socket path that every system takes: macOS has 104 bytes with the final zero.
+const SOCKET_LIMIT: usize = 100;
+
+/// Finds `dev.toml`: the named one, the nearest upwards from `start`, else the one of this crate's own workspace.
+///
+/// # Errors
+/// When there is none.
+pub fn find_config(named: Option<&Path>, start: &Path) -> Result<PathBuf> {
+    if let Some(named) = named {
+        let path = start.join(named);
+        let path = if path.is_dir() { path.join(CONFIG_FILE) } else { path };
+        return path.canonicalize().with_context(|| format!("failed to find {}", path.display()));
+    }
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    let found = start.ancestors().chain(own).map(|dir| dir.join(CONFIG_FILE)).find(|path| path.is_file());
+    let Some(path) = found else {
+        bail!("no {CONFIG_FILE} in {} or above it; write one, or name it with --file", start.display());
+    };
+    path.canonicalize().with_context(|| format!("failed to find {}", path.display()))
+}
+
+/// The files of one stack.
+#[derive(Debug, Clone)]
+pub struct StackPaths {
+    /// `.dev/<profile>`.
+    pub dir: PathBuf,
+    /// `.dev/<profile>/logs`.
+    pub logs: PathBuf,
+    /// What the supervisor did and why.
+    pub events: PathBuf,
+    /// For recovery.
+    pub state: PathBuf,
+    /// Held while somebody starts the stack.
+    pub starting: PathBuf,
+    /// Held by the keeper as long as it lives.
+    pub alive: PathBuf,
+    /// Where the supervisor listens.
+    pub socket: PathBuf,
+}
+
+impl StackPaths {
+    /// The files of `profile` below `state_dir`.
+    ///
+    /// # Errors
+    /// When there is no place for the socket.
+    pub fn new(state_dir: &Path, profile: &str) -> Result<Self> {
+        let dir = state_dir.join(profile);
+        let key = format!("{:016x}.sock", fnv1a(dir.as_os_str().as_encoded_bytes()));
+        Ok(Self {
+            logs: dir.join("logs"),
+            events: dir.join("supervisor.log"),
+            state: dir.join("state.json"),
+            starting: dir.join("starting.lock"),
+            alive: dir.join("alive.lock"),
+            socket: runtime_dir(key.len() + 1)?.join(key),
+            dir,
+        })
+    }
+
+    /// Makes the directories, with a `.gitignore` that keeps them out of version control.
+    ///
+    /// # Errors
+    /// When they cannot be made.
+    pub fn make(&self, state_dir: &Path) -> Result<()> {
+        private_dir(state_dir)?;
+        private_dir(&self.dir)?;
+        private_dir(&self.logs)?;
+        let ignore = state_dir.join(".gitignore");
+        if !ignore.exists() {
+            fs::write(&ignore, "*\n").with_context(|| format!("failed to write {}", ignore.display()))?;
+        }
+        Ok(())
+    }
+}
+
+/// A lock on a file, released when it is dropped or its process ends, however that happens.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "holding it is its use")] File);
+
+impl Lock {
+    /// Takes the lock as soon as nobody else holds it.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn take(path: &Path) -> Result<Self> {
+        Self::with(path, FlockOperation::LockExclusive)?.with_context(|| format!("failed to lock {}", path.display()))
+    }
+
+    /// Takes the lock if nobody holds it.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn try_take(path: &Path) -> Result<Option<Self>> {
+        Self::with(path, FlockOperation::NonBlockingLockExclusive)
+    }
+
+    fn with(path: &Path, operation: FlockOperation) -> Result<Option<Self>> {
+        let open = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
+        let file = open.with_context(|| format!("failed to open {}", path.display()))?;
+        loop {
+            match flock(&file, operation) {
+                Ok(()) => return Ok(Some(Self(file))),
+                Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error).with_context(|| format!("failed to lock {}", path.display())),
+            }
+        }
+    }
+}
+
+/// The directory of all sockets of this user: below `$XDG_RUNTIME_DIR`, else below the temporary directory.
+/// A place whose path would be too long for a socket is passed over.
+///
+/// # Errors
+/// When there is no such directory that is the user's alone.
+pub fn runtime_dir(room: usize) -> Result<PathBuf> {
+    let fits = |dir: &PathBuf| dir.is_absolute() && dir.as_os_str().len() + 1 + room <= SOCKET_LIMIT;
+    let user = rustix::process::getuid().as_raw();
+    let xdg = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| dir.is_dir());
+    let name = format!("xtask-{user}");
+    let places = [xdg.map(|dir| dir.join("xtask")), Some(std::env::temp_dir().join(&name)), Some(Path::new("/tmp").join(&name))];
+    let Some(dir) = places.into_iter().flatten().find(fits) else {
+        bail!("no directory for sockets has a path short enough; set XDG_RUNTIME_DIR to a short one");
+    };
+    private_dir(&dir)?;
+    let meta = fs::symlink_metadata(&dir)?;
+    ensure!(
+        meta.is_dir() && meta.uid() == user && meta.mode() & 0o077 == 0,
+        "{} is not a directory of yours alone; remove it, or set XDG_RUNTIME_DIR",
+        dir.display()
+    );
+    Ok(dir)
+}
+
+/// Makes a directory, and those above it, for the user alone.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn private_dir(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+        .with_context(|| format!("failed to make directory {}", path.display()))
+}
+
+/// Sets a file's permissions.
+///
+/// # Errors
+/// When it is not ours.
+pub fn make_private(path: &Path, mode: u32) -> Result<()> {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        .with_context(|| format!("failed to set the permissions of {}", path.display()))
+}
+
+/// Writes a file so that a reader sees the old or the new content, never a part.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
+    let temporary = path.with_extension("tmp");
+    let write = || -> std::io::Result<()> {
+        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
+        std::io::Write::write_all(&mut file, content)?;
+        fs::rename(&temporary, path)
+    };
+    write().with_context(|| format!("failed to write {}", path.display()))
+}
+
+/// Removes a file; its absence is fine.
+///
+/// # Errors
+/// When it is there and cannot be removed.
+pub fn remove_if_there(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("failed to remove {}", path.display()))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// FNV-1a: the same in every version of the program, unlike the standard library's hash.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}

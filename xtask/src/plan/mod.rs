@@ -1,0 +1,196 @@
+//! The resolved plan of one profile: every default filled in, every name checked, nothing left to look up.
+//! Plain data and pure functions; the client resolves it, the supervisor carries it out.
+
+mod environment;
+mod resolve;
+mod strings;
+#[cfg(test)]
+mod tests;
+pub mod view;
+
+pub use environment::ReadFile;
+pub use resolve::{profile_names, resolve, resolve_task};
+
+use crate::config::Condition;
+use crate::policy::Policy;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What the user said when the stack was started; kept by the supervisor, so that `restart` can resolve the plan anew.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invocation {
+    /// The shell's environment, without what cargo added.
+    pub shell: BTreeMap<String, String>,
+    /// The options of `dev`.
+    pub options: Options,
+}
+
+/// The options of `dev` that shape the plan.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Options {
+    /// Only these services; empty means all.
+    pub only: Vec<String>,
+    /// All but these services.
+    pub except: Vec<String>,
+    /// `-e K=V`.
+    pub set: Vec<(String, String)>,
+    /// Nothing is watched.
+    pub no_watch: bool,
+    /// Nothing is built.
+    pub no_build: bool,
+}
+
+/// One profile, resolved.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The directory that holds `dev.toml`.
+    pub workspace: PathBuf,
+    /// Where `dev.toml` is.
+    pub file: PathBuf,
+    /// The profile's name.
+    pub profile: String,
+    /// Where logs and state are kept.
+    pub state_dir: PathBuf,
+    /// The services, in the order of the profile.
+    pub services: Vec<ServicePlan>,
+    /// What is built before the start, in order.
+    pub builds: Vec<TaskPlan>,
+}
+
+/// One service (one instance of it), resolved.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServicePlan {
+    /// Its name; `NAME-0` for an instance.
+    pub name: String,
+    /// The program, as written.
+    pub script: String,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// The program that runs `script`, with its arguments.
+    pub interpreter: Option<Interpreter>,
+    /// The working directory, absolute.
+    pub cwd: PathBuf,
+    /// Variables that differ from the shell's: set, or removed where `None`.
+    pub env: BTreeMap<String, Option<String>>,
+    /// Restart, backoff and grace.
+    pub policy: Policy,
+    /// What must be there first.
+    pub depends_on: Vec<Dependency>,
+    /// When it counts as ready.
+    pub probe: Option<Probe>,
+    /// The wait between two probes.
+    pub probe_interval: Duration,
+    /// The ports it listens on.
+    pub ports: Vec<u16>,
+    /// The watched files and directories, absolute.
+    pub watch: Vec<PathBuf>,
+    /// Globs on top of the ones that are always ignored.
+    pub ignore_watch: Vec<String>,
+    /// What is built before a start and before a watch restart.
+    pub builds: Vec<TaskPlan>,
+    /// The most memory of the whole tree, in bytes, before it is restarted.
+    pub max_memory_restart: Option<u64>,
+    /// Where stdout goes; `None` keeps nothing.
+    pub out_file: Option<PathBuf>,
+    /// Where stderr goes; `None` keeps nothing.
+    pub error_file: Option<PathBuf>,
+    /// When and how its logs are rotated.
+    pub rotation: Rotation,
+}
+
+/// `interpreter` and `interpreter_args`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interpreter {
+    /// The program.
+    pub program: String,
+    /// Its arguments, before the script.
+    pub args: Vec<String>,
+}
+
+/// Another service that must be there first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dependency {
+    /// Its name.
+    pub name: String,
+    /// What it must have reached.
+    pub condition: Condition,
+    /// Whether this service restarts whenever that one comes back.
+    pub restart: bool,
+}
+
+/// How readiness is probed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Probe {
+    /// GET answers 2xx or 3xx.
+    Http(String),
+    /// A connection is accepted.
+    Tcp(String),
+    /// A line of its output matches.
+    Log(String),
+    /// A command exits with 0.
+    Command(Vec<String>),
+    /// It says `READY=1` on `NOTIFY_SOCKET`.
+    Notify,
+    /// Its own tree listens on all its ports.
+    Ports,
+}
+
+/// When and how logs are rotated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rotation {
+    /// Past this many bytes.
+    pub max_size: u64,
+    /// How many old files are kept per log.
+    pub retain: u32,
+    /// Whether the old ones are compressed.
+    pub compress: bool,
+}
+
+/// One task, resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskPlan {
+    /// Its name.
+    pub name: String,
+    /// The program, as written.
+    pub script: String,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// The working directory, absolute.
+    pub cwd: PathBuf,
+    /// Variables that differ from the shell's.
+    pub env: BTreeMap<String, Option<String>>,
+}
+
+impl Plan {
+    /// The directory of this profile's logs and state.
+    pub fn profile_dir(&self) -> PathBuf {
+        self.state_dir.join(&self.profile)
+    }
+
+    /// The service of this name.
+    pub fn service(&self, name: &str) -> Option<&ServicePlan> {
+        self.services.iter().find(|service| service.name == name)
+    }
+}
+
+/// The shell's environment with a service's or task's own changes.
+pub fn environment(
+    shell: &BTreeMap<String, String>,
+    own: &BTreeMap<String, Option<String>>,
+) -> BTreeMap<String, String> {
+    let mut all = shell.clone();
+    for (name, value) in own {
+        match value {
+            Some(value) => all.insert(name.clone(), value.clone()),
+            None => all.remove(name),
+        };
+    }
+    all
+}
+
+/// `path` below `base`, unless it is absolute; without `.` components, so that it reads well.
+pub(crate) fn below(base: &Path, path: &str) -> PathBuf {
+    base.join(path).components().collect()
+}

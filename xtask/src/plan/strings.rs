@@ -1,0 +1,53 @@
+//! `${VAR}` in everything but `env`: a service's strings read the service's own environment.
+
+use super::environment::Own;
+use crate::config::{Words, expand};
+use std::collections::BTreeMap;
+
+/// Expands strings for one service and gathers what fails.
+pub(super) struct Strings<'a> {
+    pub(super) shell: &'a BTreeMap<String, String>,
+    pub(super) own: &'a Own,
+    pub(super) errors: &'a mut Vec<String>,
+}
+
+impl Strings<'_> {
+    /// The text of `key`, expanded.
+    pub(super) fn text(&mut self, key: &str, text: &str) -> String {
+        let lookup = |name: &str| match self.own.get(name) {
+            Some(value) => value.clone(),
+            None => self.shell.get(name).cloned(),
+        };
+        expand::expand_argument(text, &lookup).unwrap_or_else(|why| {
+            self.errors.push(format!("{key}: {why}"));
+            String::new()
+        })
+    }
+
+    /// The list of `key`, each text expanded.
+    pub(super) fn list(&mut self, key: &str, list: &[String]) -> Vec<String> {
+        list.iter().map(|text| self.text(key, text)).collect()
+    }
+
+    /// Words are split first: an expanded value stays one word.
+    pub(super) fn words(&mut self, key: &str, words: Option<&Words>) -> Vec<String> {
+        words.map(|words| self.list(key, &words.split())).unwrap_or_default()
+    }
+
+    /// A port, written as a number or as text with variables.
+    pub(super) fn port(&mut self, port: &crate::config::Port) -> Option<u16> {
+        match port {
+            crate::config::Port::Number(number) => Some(*number),
+            crate::config::Port::Text(text) => {
+                let expanded = self.text("ports", &text.value);
+                match expanded.parse::<u16>() {
+                    Ok(port) if port > 0 => Some(port),
+                    Ok(_) | Err(_) => {
+                        self.errors.push(format!("ports: `{expanded}` is not a port; use 1 to 65535"));
+                        None
+                    }
+                }
+            }
+        }
+    }
+}

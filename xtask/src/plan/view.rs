@@ -1,0 +1,138 @@
+//! A plan as `config` prints it: in the words of `dev.toml`, with every default filled in and secrets masked.
+
+use super::{Plan, Probe, ServicePlan, TaskPlan};
+use crate::config::units::format_duration;
+use crate::config::{Autorestart, Condition};
+use crate::policy::Readiness;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What stands in for a value that looks secret.
+const MASK: &str = "********";
+
+/// Parts of names whose values look secret.
+const SECRET: [&str; 8] = ["SECRET", "TOKEN", "PASSWORD", "PASSWD", "PRIVATE", "CREDENTIAL", "API_KEY", "ACCESS_KEY"];
+
+/// Whether the value of a variable of this name is to be masked.
+pub fn looks_secret(name: &str) -> bool {
+    let name = name.to_uppercase();
+    SECRET.iter().any(|part| name.contains(part)) || name == "KEY" || name.ends_with("_KEY") || name.ends_with("_PASS")
+}
+
+/// The plan as nested values.
+pub fn of(plan: &Plan) -> Value {
+    let services: Map<String, Value> =
+        plan.services.iter().map(|service| (service.name.clone(), of_service(service))).collect();
+    let mut view = json!({ "profile": plan.profile, "workspace": plan.workspace, "state_dir": plan.state_dir });
+    if let Value::Object(view) = &mut view {
+        if !plan.builds.is_empty() {
+            let tasks: Map<String, Value> = plan.builds.iter().map(|task| (task.name.clone(), of_task(task))).collect();
+            view.insert("tasks".to_owned(), tasks.into());
+        }
+        view.insert("services".to_owned(), services.into());
+    }
+    view
+}
+
+fn of_task(task: &TaskPlan) -> Value {
+    let mut view = json!({ "script": task.script, "args": task.args, "cwd": task.cwd });
+    set(&mut view, "env", of_env(&task.env));
+    view
+}
+
+fn of_service(service: &ServicePlan) -> Value {
+    let policy = &service.policy;
+    let mut view = json!({
+        "script": service.script,
+        "args": service.args,
+        "cwd": service.cwd,
+        "autorestart": match policy.autorestart {
+            Autorestart::Always => json!(true),
+            Autorestart::Never => json!(false),
+            Autorestart::OnFailure => json!("on-failure"),
+        },
+        "max_restarts": policy.max_restarts,
+        "min_uptime": duration(policy.min_uptime),
+        "restart_delay": duration(policy.restart_delay),
+        "stop_exit_codes": policy.stop_exit_codes,
+        "kill_signal": policy.kill_signal.name(),
+        "kill_timeout": duration(policy.kill_timeout),
+        "watch": service.watch,
+        "watch_delay": duration(policy.watch_delay),
+        "ignore_watch": service.ignore_watch,
+        "build": service.builds.iter().map(|task| &task.name).collect::<Vec<_>>(),
+        "ports": service.ports,
+        "max_size": service.rotation.max_size,
+        "retain": service.rotation.retain,
+        "compress": service.rotation.compress,
+        "out_file": service.out_file.as_deref().unwrap_or("/dev/null".as_ref()),
+        "error_file": service.error_file.as_deref().unwrap_or("/dev/null".as_ref()),
+    });
+    if let Some(interpreter) = &service.interpreter {
+        set(&mut view, "interpreter", json!(interpreter.program));
+        set(&mut view, "interpreter_args", json!(interpreter.args));
+    }
+    if let Some(delay) = policy.exp_backoff_restart_delay {
+        set(&mut view, "exp_backoff_restart_delay", duration(delay));
+    }
+    if let Some(limit) = service.max_memory_restart {
+        set(&mut view, "max_memory_restart", json!(limit));
+    }
+    set(&mut view, "env", of_env(&service.env));
+    set(&mut view, "depends_on", depends_on(service));
+    set(&mut view, "ready", ready(service));
+    view
+}
+
+fn depends_on(service: &ServicePlan) -> Value {
+    let condition = |condition| match condition {
+        Condition::Started => "started",
+        Condition::Ready => "ready",
+        Condition::Completed => "completed",
+    };
+    let edges = service.depends_on.iter().map(|dependency| {
+        let view = json!({ "condition": condition(dependency.condition), "restart": dependency.restart });
+        (dependency.name.clone(), view)
+    });
+    edges.collect::<Map<String, Value>>().into()
+}
+
+fn ready(service: &ServicePlan) -> Value {
+    let mut view = match &service.probe {
+        Some(Probe::Http(url)) => json!({ "http": url }),
+        Some(Probe::Tcp(address)) => json!({ "tcp": address }),
+        Some(Probe::Log(pattern)) => json!({ "log": pattern }),
+        Some(Probe::Command(words)) => json!({ "command": words }),
+        Some(Probe::Notify) => json!({ "notify": true }),
+        Some(Probe::Ports) | None => json!({}),
+    };
+    if let Readiness::Probe(timeout) = service.policy.readiness {
+        set(&mut view, "timeout", duration(timeout));
+        set(&mut view, "interval", duration(service.probe_interval));
+    }
+    view
+}
+
+/// A removed variable is shown as it is written: `false`.
+fn of_env(env: &BTreeMap<String, Option<String>>) -> Value {
+    let shown = env.iter().map(|(name, value)| {
+        let shown = match value {
+            None => json!(false),
+            Some(_) if looks_secret(name) => json!(MASK),
+            Some(value) => json!(value),
+        };
+        (name.clone(), shown)
+    });
+    shown.collect::<Map<String, Value>>().into()
+}
+
+fn duration(duration: Duration) -> Value {
+    json!(format_duration(duration))
+}
+
+fn set(view: &mut Value, key: &str, value: Value) {
+    if let Value::Object(view) = view {
+        view.insert(key.to_owned(), value);
+    }
+}

@@ -1,0 +1,274 @@
+//! The children of this process: spawns them through duct and reaps every one, those it adopted included.
+//! It keeps no policy: each death is reported once, to whoever decides.
+//!
+//! The kernel's table of children belongs to the whole process, so ours does, too: it is one static, and its lock is
+//! held while a child is spawned and while one is reaped. Whoever holds it knows that a pid in it is not recycled.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::{self, PipeReader, PipeWriter};
+use std::os::unix::process::CommandExt;
+use std::sync::mpsc::Sender;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use rustix::io::Errno;
+use rustix::process::{WaitId, WaitIdOptions, WaitOptions, WaitStatus, wait, waitid};
+
+use crate::lifecycle::Exit;
+
+use super::identity::{Identity, RUN_VARIABLE, RunTag};
+use super::launch::{Launch, LaunchError};
+use super::os;
+
+/// Spawns and reaps. In a process that has one nothing else may spawn and wait: its child would be reaped here.
+#[derive(Debug)]
+pub struct Children(());
+
+/// A program that was started.
+#[derive(Debug)]
+pub struct Spawned {
+    /// The leader of its own process group.
+    pub identity: Identity,
+    /// What it writes to stdout; ends when nobody holds the other end.
+    pub stdout: PipeReader,
+    /// The same for stderr.
+    pub stderr: PipeReader,
+    /// If [`Launch::stdin`] asked for it.
+    pub stdin: Option<PipeWriter>,
+}
+
+/// A child that ended and was reaped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Death {
+    /// Its pid, free for others from now on.
+    pub pid: u32,
+    /// How it ended.
+    pub exit: Exit,
+    /// Spawned here, as opposed to an adopted orphan.
+    pub leader: bool,
+    /// The run that a leader was spawned for: news of an earlier run can be told by it.
+    pub run: Option<RunTag>,
+}
+
+/// A living child that was not spawned here: what some run left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Orphan {
+    /// Who it is.
+    pub identity: Identity,
+    /// Whose it is, if that can be told.
+    pub run: Option<RunTag>,
+}
+
+impl Children {
+    /// Starts the one thread that reaps; it sleeps in the kernel until a child ends. `report` runs on that thread.
+    ///
+    /// # Errors
+    /// `AlreadyExists` on a second call in one process; no thread to be had.
+    pub fn start(report: impl Fn(Death) + Send + 'static) -> io::Result<Self> {
+        let mut table = lock();
+        if table.reaping {
+            let text = "cannot start a second reaper: this process has one";
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
+        }
+        thread::Builder::new()
+            .name("reaper".to_owned())
+            .stack_size(256 * 1024)
+            .spawn(move || reap_for_ever(report))?;
+        table.reaping = true;
+        Ok(Self(()))
+    }
+
+    /// Starts a program in its own process group, marked as part of its run.
+    ///
+    /// # Errors
+    /// See [`LaunchError`]; nothing was started then.
+    pub fn spawn(&self, launch: &Launch) -> Result<Spawned, LaunchError> {
+        Self::spawn_with(launch, None)
+    }
+
+    /// The same; how it ends is also told to `told`.
+    pub(super) fn spawn_and_tell(&self, launch: &Launch, told: Sender<Exit>) -> Result<Spawned, LaunchError> {
+        Self::spawn_with(launch, Some(told))
+    }
+
+    fn spawn_with(launch: &Launch, told: Option<Sender<Exit>>) -> Result<Spawned, LaunchError> {
+        let mut table = lock();
+        let (handle, stdout, stderr, stdin) = start(launch).map_err(|cause| LaunchError::explain(launch, cause))?;
+        let pid = handle.pids().first().copied().unwrap_or_default();
+        // Nobody reaps while the lock is held, so that even one that has ended is still there to be looked at.
+        let identity = os::identity_unreaped(pid, &table).unwrap_or(Identity { pid, start: 0 });
+        table.leaders.insert(
+            pid,
+            Leader {
+                handle,
+                identity,
+                run: launch.run,
+                told,
+            },
+        );
+        table.spawned += 1;
+        drop(table);
+        SPAWNED.notify_one();
+        Ok(Spawned {
+            identity,
+            stdout,
+            stderr,
+            stdin,
+        })
+    }
+
+    /// What runs left behind and this process adopted, for the price of reading one small file. Once a leader is reaped,
+    /// its tree is gone exactly when none of these is its run's: the topmost process of whatever is left is a child of
+    /// ours. `None` when the system cannot tell (no subreaper): take a [`snapshot`](super::snapshot) then.
+    pub fn orphans(&self) -> Option<Vec<Orphan>> {
+        let table = lock();
+        let children = os::own_children(&table)?;
+        let mut tags = os::Tags::default();
+        let adopted = children.into_iter().filter(|pid| !table.leaders.contains_key(pid));
+        let alive = adopted.filter_map(|pid| os::identity_of(pid).filter(os::is_alive));
+        Some(
+            alive
+                .map(|identity| Orphan {
+                    identity,
+                    run: tags.of(identity.pid),
+                })
+                .collect(),
+        )
+    }
+
+    /// Whether anything of a run whose leader was reaped may still be alive. A no is certain; a yes asks for a
+    /// [`snapshot`](super::snapshot), because an orphan that hides its mark may be anybody's.
+    pub fn may_have_leftovers(&self, run: RunTag) -> bool {
+        let is_or_may_be = |orphan: &Orphan| orphan.run.is_none_or(|tag| tag == run || tag.nonce != run.nonce);
+        self.orphans().is_none_or(|orphans| orphans.iter().any(is_or_may_be))
+    }
+}
+
+/// Every child that was spawned here and not yet reaped.
+pub(super) struct Table {
+    leaders: BTreeMap<u32, Leader>,
+    /// Grows with every spawn: what the reaper waits for when there is no child.
+    spawned: u64,
+    reaping: bool,
+}
+
+struct Leader {
+    /// Kept until the pid is reaped, because duct looks after a handle that is dropped earlier.
+    #[expect(dead_code, reason = "held for its destructor alone")]
+    handle: duct::Handle,
+    identity: Identity,
+    run: RunTag,
+    /// Who else is told how it ended.
+    told: Option<Sender<Exit>>,
+}
+
+static TABLE: Mutex<Table> = Mutex::new(Table {
+    leaders: BTreeMap::new(),
+    spawned: 0,
+    reaping: false,
+});
+static SPAWNED: Condvar = Condvar::new();
+
+/// While it is held nothing is spawned and nothing is reaped.
+pub(super) fn lock() -> MutexGuard<'static, Table> {
+    TABLE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Table {
+    /// Whether the pid still belongs to this process: it runs, or it is a zombie that holds its pid.
+    pub(super) fn is_unreaped(&self, identity: Identity) -> bool {
+        self.leaders
+            .get(&identity.pid)
+            .is_some_and(|leader| leader.identity == identity)
+    }
+}
+
+type Started = (duct::Handle, PipeReader, PipeReader, Option<PipeWriter>);
+
+/// The table's lock must be held: elsewhere than on Linux a pipe is closed-on-exec only a moment after its birth, and
+/// the mark is a property of the whole process.
+fn start(launch: &Launch) -> io::Result<Started> {
+    let (stdout, stdout_end) = io::pipe()?;
+    let (stderr, stderr_end) = io::pipe()?;
+    let (stdin_end, stdin) = if launch.stdin {
+        io::pipe().map(|(end, stdin)| (Some(end), Some(stdin)))?
+    } else {
+        (None, None)
+    };
+    let mark = (OsString::from(RUN_VARIABLE), OsString::from(launch.run.to_string()));
+    let env = launch
+        .env
+        .iter()
+        .filter(|(name, _)| name != RUN_VARIABLE)
+        .cloned()
+        .chain([mark]);
+    let expression = duct::cmd(&launch.program, &launch.args)
+        .dir(&launch.cwd)
+        .full_env(env)
+        .stdout_file(stdout_end)
+        .stderr_file(stderr_end)
+        .unchecked()
+        .before_spawn(|command| {
+            command.process_group(0);
+            Ok(())
+        });
+    let expression = match stdin_end {
+        Some(end) => expression.stdin_file(end),
+        None => expression.stdin_null(),
+    };
+    let _marked = os::Mark::set(launch.run);
+    let handle = expression.start()?;
+    // The expression goes here, and with it our copies of the child's ends: else its output would never end.
+    Ok((handle, stdout, stderr, stdin))
+}
+
+fn reap_for_ever(report: impl Fn(Death)) {
+    loop {
+        let seen = lock().spawned;
+        // Without reaping: that is done under the lock.
+        match waitid(WaitId::All, WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
+            // No child means no descendant either, as orphans become children: only a spawn can change that.
+            Err(Errno::CHILD) => {
+                let table = SPAWNED.wait_while(lock(), |table| table.spawned == seen);
+                drop(table.unwrap_or_else(PoisonError::into_inner));
+            }
+            Ok(_) | Err(_) => {
+                while let Some(death) = reap_one() {
+                    report(death);
+                }
+            }
+        }
+    }
+}
+
+/// Reaps whichever child has ended. Duct's own wait is not asked, because it takes a look at each child, and there may
+/// be hundreds; its handle finds the child gone when it is dropped, and is content.
+fn reap_one() -> Option<Death> {
+    let mut table = lock();
+    let (pid, status) = wait(WaitOptions::NOHANG).ok()??;
+    let pid = pid.as_raw_nonzero().get().unsigned_abs();
+    let leader = table.leaders.remove(&pid);
+    let run = leader.as_ref().map(|leader| leader.run);
+    if let Some(told) = leader.as_ref().and_then(|leader| leader.told.as_ref()) {
+        // Who has given up waiting need not know.
+        let _ = told.send(Exit::from(status));
+    }
+    Some(Death {
+        pid,
+        exit: Exit::from(status),
+        leader: leader.is_some(),
+        run,
+    })
+}
+
+impl From<WaitStatus> for Exit {
+    fn from(status: WaitStatus) -> Self {
+        match (status.exit_status(), status.terminating_signal()) {
+            (Some(code), _) => Self::Code(code),
+            (None, Some(signal)) => Self::Signal(signal),
+            // Neither can be: stops are not asked for.
+            (None, None) => Self::Code(status.as_raw()),
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Processes of our own that outlive or guard one another: the keeper that a command starts, the supervisor that the keeper starts.
+
+use std::ffi::OsString;
+use std::io::{self, PipeReader, PipeWriter};
+use std::path::PathBuf;
+
+/// Starts a program that outlives us, with no terminal of ours but the read end of its stdout. It makes a session of its
+/// own first thing.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn detach(program: PathBuf, args: &[OsString]) -> io::Result<PipeReader> {
+    let (stdout, its_stdout) = io::pipe()?;
+    let expression = duct::cmd(program, args)
+        .stdin_null()
+        .stdout_file(its_stdout)
+        .stderr_null()
+        // The directory of whoever starts it may be removed while it lives.
+        .dir("/")
+        .unchecked();
+    // The handle is dropped with the child alive: duct lets it run.
+    expression.start()?;
+    Ok(stdout)
+}
+
+/// A child that is waited for, and that sees its stdin end when we do.
+#[derive(Debug)]
+pub struct Guarded {
+    handle: duct::Handle,
+    /// Never written to: its end tells the child of ours.
+    _lease: PipeWriter,
+}
+
+/// Starts a child that reads our end from its stdin, and inherits our stdout.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn guard(program: PathBuf, args: &[OsString]) -> io::Result<Guarded> {
+    let (its_stdin, lease) = io::pipe()?;
+    let handle = duct::cmd(program, args).stdin_file(its_stdin).stderr_null().unchecked().start()?;
+    Ok(Guarded { handle, _lease: lease })
+}
+
+impl Guarded {
+    /// Waits until the child has ended, however it does.
+    ///
+    /// # Errors
+    /// When the system cannot tell.
+    pub fn wait(&self) -> io::Result<()> {
+        self.handle.wait().map(|_| ())
+    }
+}

@@ -1,0 +1,180 @@
+//! Sends signals to whole trees, and to nobody else: a recycled pid is never hit.
+//! It waits for nothing but, where asked, the end of given processes; when to signal whom is told to it.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process};
+
+use super::children;
+use super::identity::Identity;
+use super::os;
+use super::tree::{Process, Snapshot, TreeRoot, snapshot};
+
+/// A process that a signal could not be sent to.
+#[derive(Debug)]
+pub struct Survivor {
+    /// Who it is.
+    pub identity: Identity,
+    /// Name of its program.
+    pub name: String,
+    /// The system's answer, as a rule that it is another user's.
+    pub cause: io::Error,
+}
+
+/// What a kill has done.
+#[derive(Debug, Default)]
+pub struct Killed {
+    /// Sent SIGKILL. One in an uninterruptible call dies only when that ends.
+    pub signalled: Vec<Process>,
+    /// Could not be killed.
+    pub survivors: Vec<Survivor>,
+}
+
+impl Killed {
+    /// Who was sent SIGKILL.
+    pub fn identities(&self) -> Vec<Identity> {
+        self.signalled.iter().map(|process| process.identity).collect()
+    }
+}
+
+impl fmt::Display for Survivor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pid {} ({}): {}", self.identity.pid, self.name, self.cause)
+    }
+}
+
+/// The system's signal for one of `dev.toml`.
+pub fn signal_of(signal: crate::config::Signal) -> Signal {
+    use crate::config::Signal as Named;
+    match signal {
+        Named::Hup => Signal::HUP,
+        Named::Int => Signal::INT,
+        Named::Quit => Signal::QUIT,
+        Named::Abrt => Signal::ABORT,
+        Named::Kill => Signal::KILL,
+        Named::Usr1 => Signal::USR1,
+        Named::Usr2 => Signal::USR2,
+        Named::Pipe => Signal::PIPE,
+        Named::Alrm => Signal::ALARM,
+        Named::Term => Signal::TERM,
+        Named::Cont => Signal::CONT,
+        Named::Stop => Signal::STOP,
+        Named::Tstp => Signal::TSTP,
+        Named::Winch => Signal::WINCH,
+    }
+}
+
+/// Sends a signal to each of the members once: in one go to the leader's group while the leader holds its pid, and one
+/// by one to the others. SIGKILL goes to each one as well, in case it has just left the group. Returns those that
+/// could not be signalled; one that is gone is none of them.
+pub fn signal_tree(members: &[&Process], leader: Identity, signal: Signal) -> Vec<Survivor> {
+    let grouped = signal_group(leader, signal);
+    let mut refused = Vec::new();
+    for process in members {
+        let answer = if grouped && process.group == leader.pid && signal != Signal::KILL {
+            // A group's signal succeeds when it reached a single one.
+            raw(process.identity.pid).map_or(Ok(()), |pid| Ok(test_kill_process(pid)?))
+        } else {
+            os::send(process.identity, signal)
+        };
+        refused.extend(refusal(process, answer));
+    }
+    refused
+}
+
+/// Kills the trees of these runs: SIGKILL, and look again, until a look finds nothing new. What was signalled may take a
+/// moment to die; what is left then is found by [`Snapshot::members`].
+///
+/// # Errors
+/// See [`snapshot`].
+pub fn kill_tree(roots: &[TreeRoot]) -> io::Result<Killed> {
+    kill_all(roots, |snapshot| {
+        snapshot.members(roots).into_iter().flatten().collect()
+    })
+}
+
+/// Kills everything below this process: what a keeper does when its supervisor has ended.
+///
+/// # Errors
+/// See [`snapshot`].
+pub fn kill_descendants() -> io::Result<Killed> {
+    kill_all(&[], |snapshot| snapshot.descendants_of(std::process::id()))
+}
+
+/// Kills everything that carries the mark of this supervisor, see [`Snapshot::tagged`].
+///
+/// # Errors
+/// See [`snapshot`].
+pub fn kill_tagged(nonce: u32) -> io::Result<Killed> {
+    kill_all(&[], |snapshot| snapshot.tagged(nonce))
+}
+
+/// Waits until all of these have ended (zombies have), at most for `limit`; returns those that have not.
+pub fn wait_gone(identities: &[Identity], limit: Duration) -> Vec<Identity> {
+    let deadline = crate::clock::monotonic() + limit;
+    let left = || deadline.saturating_sub(crate::clock::monotonic());
+    identities
+        .iter()
+        .copied()
+        .filter(|identity| !os::wait_gone(*identity, left()))
+        .collect()
+}
+
+/// More than any tree needs: a process that has SIGKILL cannot fork any more, so that each look finds at most what was
+/// born during the one before. Only what we may not kill can go on for longer.
+const ROUNDS: usize = 64;
+
+fn kill_all(roots: &[TreeRoot], find: impl Fn(&Snapshot) -> Vec<&Process>) -> io::Result<Killed> {
+    let mut seen = HashSet::new();
+    let mut killed = Killed::default();
+    for _ in 0..ROUNDS {
+        let snapshot = snapshot()?;
+        let fresh: Vec<&Process> = find(&snapshot)
+            .into_iter()
+            .filter(|process| seen.insert(process.identity))
+            .collect();
+        if fresh.is_empty() {
+            break;
+        }
+        for root in roots {
+            signal_group(root.leader, Signal::KILL);
+        }
+        for process in fresh {
+            match refusal(process, os::send(process.identity, Signal::KILL)) {
+                Some(survivor) => killed.survivors.push(survivor),
+                None => killed.signalled.push(process.clone()),
+            }
+        }
+    }
+    Ok(killed)
+}
+
+/// Signals the group of a leader that is not yet reaped, and says whether it was; otherwise the number of the group may
+/// be somebody else's by now. The lock keeps the reaper from reaping it meanwhile.
+pub(super) fn signal_group(leader: Identity, signal: Signal) -> bool {
+    let table = children::lock();
+    let Some(pid) = raw(leader.pid).filter(|_| table.is_unreaped(leader)) else {
+        return false;
+    };
+    // A refusal is found out member by member.
+    let _ = kill_process_group(pid, signal);
+    true
+}
+
+fn refusal(process: &Process, answer: io::Result<()>) -> Option<Survivor> {
+    let cause = answer
+        .err()
+        .filter(|cause| cause.raw_os_error() != Some(rustix::io::Errno::SRCH.raw_os_error()))?;
+    Some(Survivor {
+        identity: process.identity,
+        name: process.name.clone(),
+        cause,
+    })
+}
+
+fn raw(pid: u32) -> Option<Pid> {
+    i32::try_from(pid).ok().and_then(Pid::from_raw)
+}

@@ -1,0 +1,240 @@
+//! What commands ask for: requests become events, and whoever waits is answered as soon as the answer is known.
+
+use super::Supervisor;
+use crate::clock::Now;
+use crate::fleet::{Fate, Goal, ServiceId};
+use crate::ipc::protocol::{Failure, HEARTBEAT, Lease, Reply, Request, Up};
+use crate::ipc::server::ClientId;
+use crate::lifecycle::{Cause, Event, Monotonic, State, Wanted};
+use crate::plan::{Invocation, Plan};
+use std::time::Duration;
+
+/// A command that waits for its answer.
+pub(super) struct Waiter {
+    client: ClientId,
+    services: Vec<ServiceId>,
+    goal: Goal,
+    /// When it is answered even if the goal is open.
+    pub(super) deadline: Option<Monotonic>,
+    /// It waits for the end of the whole stack, and is told of it when the supervisor ends.
+    whole: bool,
+}
+
+impl Supervisor {
+    pub(super) fn request(&mut self, client: ClientId, request: Request, now: Now) {
+        match request {
+            Request::Status => {
+                let status = self.status(now);
+                self.clients.send(client, &Reply::Status(Box::new(status)));
+            }
+            Request::Shutdown => self.shut_down(client, now),
+            Request::Kill => self.kill_all(client, now),
+            Request::Invocation => {
+                self.clients.send(client, &Reply::Invocation(Box::new(self.invocation.clone())));
+            }
+            Request::Flush { services } => self.flush(client, &services),
+            Request::Reset { services } => self.reset(client, &services, now),
+            _ if self.leaving => self.clients.send(client, &Reply::Leaving),
+            Request::Up(up) => self.up(client, *up, now),
+            Request::Stop { services, kill } => {
+                let event = if kill { Event::Kill } else { Event::Stop };
+                self.stop(client, &services, &event, now);
+            }
+            Request::Start { services } => self.start(client, &services, now),
+            Request::Restart { services, plan, invocation } => {
+                self.restart(client, &services, *plan, *invocation, now);
+            }
+            Request::Wait { services, timeout } => {
+                let ids = self.ids(&services);
+                self.wait_for(client, ids, Goal::Ready, timeout, now);
+            }
+        }
+    }
+
+    pub(super) fn client_gone(&mut self, client: ClientId, now: Now) {
+        self.clients.remove(client);
+        self.waiters.retain(|waiter| waiter.client != client);
+        if self.lease == Some(client) {
+            self.lease = None;
+            self.leave("the command that owned it ended", now);
+        }
+    }
+
+    fn up(&mut self, client: ClientId, up: Up, now: Now) {
+        match up.lease {
+            Lease::Hold if self.plan.is_none() => self.lease = Some(client),
+            Lease::Hold => {}
+            Lease::Release => {
+                if let Some(owner) = self.lease.take() {
+                    self.clients.send(owner, &Reply::Owner(false));
+                }
+            }
+        }
+        self.clients.send(client, &Reply::Owner(self.lease == Some(client)));
+        self.invocation = up.invocation;
+        let services = up.plan.services.clone();
+        self.plan = Some(up.plan);
+        let tasks = self.fleet.adopt(services, &up.taken_ids, now);
+        self.perform(tasks, now);
+        self.renew_watches(now);
+        self.renew_memory_limits(now);
+        let ids = self.fleet.members().map(|(id, _)| id).collect();
+        self.wait_for(client, ids, up.goal, up.timeout, now);
+    }
+
+    fn start(&mut self, client: ClientId, services: &[String], now: Now) {
+        let named = self.ids(services);
+        let down = |id: &ServiceId| {
+            self.fleet.get(*id).is_some_and(|member| {
+                member.service.wanted == Wanted::Down
+                    || matches!(member.service.state, State::Errored | State::Stopped | State::WaitingRestart { .. })
+            })
+        };
+        let ids: Vec<ServiceId> = self
+            .fleet
+            .with_dependencies(&named)
+            .into_iter()
+            .filter(|id| down(id) && (named.contains(id) || !self.has_completed(*id)))
+            .collect();
+        let tasks = self.fleet.apply_all(&ids, &Event::Start, now);
+        self.perform(tasks, now);
+        self.wait_for(client, named, Goal::Launched, None, now);
+    }
+
+    /// A one-shot that has done its work need not do it again for those that depend on it.
+    fn has_completed(&self, id: ServiceId) -> bool {
+        self.fleet.get(id).is_some_and(|member| member.service.completed)
+    }
+
+    fn restart(&mut self, client: ClientId, services: &[String], plan: Plan, invocation: Invocation, now: Now) {
+        let named = |name: &String| services.contains(name);
+        self.invocation = invocation;
+        self.fleet.prepare(plan.services.iter().filter(|service| named(&service.name)).cloned().collect());
+        if let Some(present) = &mut self.plan {
+            for service in plan.services {
+                if let Some(old) = present.services.iter_mut().find(|old| old.name == service.name && named(&old.name)) {
+                    *old = service;
+                }
+            }
+        }
+        let ids = self.ids(services);
+        let tasks = self.fleet.apply_all(&ids, &Event::Restart(Cause::Command), now);
+        self.perform(tasks, now);
+        self.renew_watches(now);
+        self.renew_memory_limits(now);
+        self.wait_for(client, ids, Goal::Launched, None, now);
+    }
+
+    fn stop(&mut self, client: ClientId, services: &[String], event: &Event, now: Now) {
+        self.waiters.retain(|waiter| waiter.client != client);
+        let ids = self.ids(services);
+        let tasks = self.fleet.apply_all(&ids, event, now);
+        self.perform(tasks, now);
+        self.wait_for(client, ids, Goal::Down, None, now);
+    }
+
+    fn reset(&mut self, client: ClientId, services: &[String], now: Now) {
+        let ids = self.ids(services);
+        let tasks = self.fleet.apply_all(&ids, &Event::Reset, now);
+        self.perform(tasks, now);
+        self.clients.send(client, &Reply::Done { failures: Vec::new() });
+    }
+
+    fn shut_down(&mut self, client: ClientId, now: Now) {
+        self.leave("asked by command", now);
+        self.wait_for_end(client, now);
+    }
+
+    fn kill_all(&mut self, client: ClientId, now: Now) {
+        self.leave("asked by command", now);
+        self.stop_all(&Event::Kill, now);
+        self.wait_for_end(client, now);
+    }
+
+    fn flush(&mut self, client: ClientId, services: &[String]) {
+        let plans: Vec<_> = self
+            .ids(services)
+            .into_iter()
+            .filter_map(|id| self.fleet.get(id).map(|member| member.plan.clone()))
+            .collect();
+        let mut failures = Vec::new();
+        for plan in plans {
+            if let Err(error) = self.logs.flush(&plan) {
+                failures.push(Failure { service: plan.name, reason: format!("failed to empty its logs: {error}") });
+            }
+        }
+        self.clients.send(client, &Reply::Done { failures });
+    }
+
+    fn ids(&self, services: &[String]) -> Vec<ServiceId> {
+        services.iter().filter_map(|name| self.fleet.find(name)).collect()
+    }
+
+    fn wait_for(
+        &mut self,
+        client: ClientId,
+        services: Vec<ServiceId>,
+        goal: Goal,
+        timeout: Option<Duration>,
+        now: Now,
+    ) {
+        let deadline = timeout.map(|timeout| now.monotonic + timeout);
+        self.add_waiter(Waiter { client, services, goal, deadline, whole: false }, now);
+    }
+
+    fn wait_for_end(&mut self, client: ClientId, now: Now) {
+        self.waiters.retain(|waiter| waiter.client != client);
+        let services = self.fleet.members().map(|(id, _)| id).collect();
+        self.add_waiter(Waiter { client, services, goal: Goal::Down, deadline: None, whole: true }, now);
+    }
+
+    fn add_waiter(&mut self, waiter: Waiter, now: Now) {
+        self.waiters.push(waiter);
+        self.next_heartbeat.get_or_insert(now.monotonic + HEARTBEAT);
+    }
+
+    /// Answers everyone whose goal is decided, and gives the others a sign of life.
+    pub(super) fn answer_waiters(&mut self, now: Now) {
+        for waiter in std::mem::take(&mut self.waiters) {
+            match self.answer(&waiter, now) {
+                // Whoever waits for the whole stack hears `Ended` from the supervisor's last act.
+                Some(_) if waiter.whole => {}
+                Some(failures) => self.clients.send(waiter.client, &Reply::Done { failures }),
+                None => self.waiters.push(waiter),
+            }
+        }
+        if self.next_heartbeat.is_some_and(|at| at <= now.monotonic) {
+            for waiter in &self.waiters {
+                self.clients.send(waiter.client, &Reply::Working);
+            }
+            self.next_heartbeat = Some(now.monotonic + HEARTBEAT);
+        }
+        if self.waiters.is_empty() {
+            self.next_heartbeat = None;
+        }
+    }
+
+    /// All failures, once every service's fate is decided or the time is up.
+    fn answer(&self, waiter: &Waiter, now: Now) -> Option<Vec<Failure>> {
+        let late = waiter.deadline.is_some_and(|deadline| deadline <= now.monotonic);
+        let mut failures = Vec::new();
+        for id in &waiter.services {
+            let reason = match self.fleet.fate(*id, waiter.goal) {
+                Fate::Reached => continue,
+                Fate::Failed(why) => why,
+                Fate::Open if late => match self.fleet.reason(*id).or_else(|| self.probe_error(*id)) {
+                    Some(why) => format!("not in time: {why}"),
+                    None => "not in time".to_owned(),
+                },
+                Fate::Open => return None,
+            };
+            let service = self.fleet.get(*id).map(|member| member.plan.name.clone()).unwrap_or_default();
+            failures.push(Failure { service, reason });
+        }
+        Some(failures)
+    }
+
+    fn probe_error(&self, id: ServiceId) -> Option<String> {
+        self.fleet.get(id)?.service.probe_error.clone()
+    }
+}

@@ -1,0 +1,230 @@
+//! Launches a run: its ports, its program, its environment, its logs, its readiness probe.
+
+use super::message::Message;
+use super::{Supervisor, send};
+use crate::fleet::ServiceId;
+use crate::lifecycle::{Event, Monotonic, RunId};
+use crate::plan::{Probe, ServicePlan, environment};
+use crate::process::{self, Identity, Launch, LaunchError, RunTag, Spawned, TreeRoot};
+use crate::readiness::notify::{Notice, NotifyHandle};
+use crate::readiness::{self, ProbeHandle, ProbeReport};
+use std::ffi::OsString;
+use std::io::PipeWriter;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// One look whether a service is ready; the error says why not yet.
+type Ask = Box<dyn FnMut() -> Result<(), String> + Send>;
+
+/// A run whose processes may live, with everything that ends when it ends.
+pub(super) struct LiveRun {
+    /// The service; `None` for a build's.
+    pub(super) service: Option<ServiceId>,
+    pub(super) root: TreeRoot,
+    /// The leader was reaped.
+    pub(super) leader_gone: bool,
+    /// Streams whose output is not yet all in the log.
+    pub(super) streams: usize,
+    /// Since when nothing of the tree lives, while somebody else still holds its pipes.
+    pub(super) empty_since: Option<Monotonic>,
+    /// Leftovers of a crash were asked to end.
+    pub(super) asked: bool,
+    probe: Option<ProbeHandle>,
+    notify: Option<NotifyHandle>,
+    #[expect(dead_code, reason = "open as long as the run lives")]
+    stdin: Option<PipeWriter>,
+}
+
+impl LiveRun {
+    /// A run that was just spawned.
+    pub(super) fn new(service: Option<ServiceId>, identity: Identity, tag: RunTag) -> Self {
+        Self {
+            service,
+            root: TreeRoot { leader: identity, run: tag },
+            leader_gone: false,
+            streams: 2,
+            empty_since: None,
+            asked: false,
+            probe: None,
+            notify: None,
+            stdin: None,
+        }
+    }
+
+    /// The run is about to end: nothing asks any more whether it is ready.
+    pub(super) fn end_probe(&mut self) {
+        self.probe = None;
+        self.notify = None;
+    }
+}
+
+impl Supervisor {
+    /// Launches a run of a service; the event says what came of it.
+    pub(super) fn launch(&mut self, id: ServiceId, run: RunId) -> Event {
+        let Some(plan) = self.fleet.get(id).map(|member| member.plan.clone()) else {
+            return Event::Unlaunchable(run, "it is no longer in the plan".to_owned());
+        };
+        if let Some(holder) = held_ports(&plan.ports) {
+            return Event::PortsHeld(run, holder);
+        }
+        match self.spawn_service(id, run, &plan) {
+            Ok(pid) => Event::Spawned(run, pid),
+            Err(error) if error.is_permanent() => Event::Unlaunchable(run, error.to_string()),
+            Err(error) => Event::Scarce(run, error.to_string()),
+        }
+    }
+
+    fn spawn_service(&mut self, id: ServiceId, run: RunId, plan: &ServicePlan) -> Result<u32, LaunchError> {
+        let tag = self.tag(run);
+        let mut env = environment(&self.invocation.shell, &plan.env);
+        let notify = self.listen_for_readiness(run, plan, &mut env)?;
+        let (program, args) = command_line(plan, env.get("PATH").map(String::as_str))?;
+        let launch = Launch { program, args, cwd: plan.cwd.clone(), env: variables(env), stdin: false, run: tag };
+        let Spawned { identity, stdout, stderr, stdin } = self.children.spawn(&launch)?;
+        let mut live = LiveRun::new(Some(id), identity, tag);
+        live.notify = notify;
+        live.stdin = stdin;
+        let matches = self.line_matcher(run, plan);
+        live.streams = self.logs.follow(plan, (stdout, stderr), &matches, &self.drained_report(run));
+        live.probe = self.start_probe(run, plan, live.root);
+        self.runs.insert(run, live);
+        Ok(identity.pid)
+    }
+
+    /// The mark of a run's processes.
+    pub(super) fn tag(&self, run: RunId) -> RunTag {
+        RunTag { nonce: self.nonce, run: run.0 }
+    }
+
+    pub(super) fn drained_report(&self, run: RunId) -> impl Fn() + Clone + Send + 'static {
+        let sender = self.sender.clone();
+        move || send(&sender, Message::Drained(run))
+    }
+
+    /// For `ready = { notify = true }`: the socket whose path the service finds in `NOTIFY_SOCKET`.
+    fn listen_for_readiness(
+        &self,
+        run: RunId,
+        plan: &ServicePlan,
+        env: &mut std::collections::BTreeMap<String, String>,
+    ) -> Result<Option<NotifyHandle>, LaunchError> {
+        if plan.probe != Some(Probe::Notify) {
+            return Ok(None);
+        }
+        let path = self.paths.socket.with_extension(format!("n{}", run.0));
+        let sender = self.sender.clone();
+        let handle = readiness::notify::listen(&path, move |notice| {
+            if notice == Notice::Ready {
+                send(&sender, Message::Probe(run, ProbeReport::Ready));
+            }
+        })
+        .map_err(|cause| LaunchError::Failed { program: path.clone(), cause })?;
+        env.insert("NOTIFY_SOCKET".to_owned(), path.display().to_string());
+        Ok(Some(handle))
+    }
+
+    /// For `ready = { log = "…" }`: what looks at each line of output.
+    fn line_matcher(&self, run: RunId, plan: &ServicePlan) -> super::output::LineMatcher {
+        let Some(Probe::Log(pattern)) = &plan.probe else { return super::output::LineMatcher::default() };
+        let sender = self.sender.clone();
+        super::output::LineMatcher::new(pattern, move || send(&sender, Message::Probe(run, ProbeReport::Ready)))
+    }
+
+    fn start_probe(&self, run: RunId, plan: &ServicePlan, root: TreeRoot) -> Option<ProbeHandle> {
+        let ports = plan.ports.clone();
+        let limit = readiness::attempt_limit(plan.probe_interval);
+        let probe: Ask = match plan.probe.clone()? {
+            Probe::Http(url) => answers_itself(readiness::Probe::Http(url), limit, ports, root),
+            Probe::Tcp(address) => answers_itself(readiness::Probe::Tcp(address), limit, ports, root),
+            Probe::Ports => Box::new(move || owns_ports(&ports, root, true)),
+            Probe::Command(words) => self.command_probe(run, plan, &words),
+            // These come by themselves: a line of output, a datagram.
+            Probe::Log(_) | Probe::Notify => return None,
+        };
+        let sender = self.sender.clone();
+        let started = readiness::start(readiness::Probe::Ask(probe), plan.probe_interval, move |report| send(&sender, Message::Probe(run, report)));
+        // Without a thread the service stays not ready; its time limit tells.
+        started.ok()
+    }
+
+    /// Runs a command as part of the run's tree, so that it ends with it.
+    fn command_probe(
+        &self,
+        run: RunId,
+        plan: &ServicePlan,
+        words: &[String],
+    ) -> Ask {
+        let children = self.children.clone();
+        let env = environment(&self.invocation.shell, &plan.env);
+        let (cwd, tag) = (plan.cwd.clone(), self.tag(run));
+        let words = words.to_vec();
+        let limit = readiness::attempt_limit(plan.probe_interval);
+        Box::new(move || {
+            let (script, args) = words.split_first().ok_or_else(|| "the command is empty".to_owned())?;
+            let path = env.get("PATH").map(OsString::from);
+            let program = process::resolve_program(script, &cwd, path.as_deref()).map_err(|error| error.to_string())?;
+            let args = args.iter().map(OsString::from).collect();
+            let launch = Launch { program, args, cwd: cwd.clone(), env: variables(env.clone()), stdin: false, run: tag };
+            children.run_quietly(&launch, limit)
+        })
+    }
+}
+
+/// The program and its arguments; with an interpreter the script is its first argument.
+fn command_line(plan: &ServicePlan, path: Option<&str>) -> Result<(PathBuf, Vec<OsString>), LaunchError> {
+    let path = path.map(Path::new).map(Path::as_os_str);
+    let Some(interpreter) = &plan.interpreter else {
+        let program = process::resolve_program(&plan.script, &plan.cwd, path)?;
+        return Ok((program, plan.args.iter().map(OsString::from).collect()));
+    };
+    let program = process::resolve_program(&interpreter.program, &plan.cwd, path)?;
+    let script = plan.cwd.join(&plan.script);
+    if !script.exists() {
+        return Err(LaunchError::NotFound { program: plan.script.clone(), searched: script.display().to_string() });
+    }
+    let args = interpreter.args.iter().chain([&plan.script]).chain(&plan.args).map(OsString::from).collect();
+    Ok((program, args))
+}
+
+pub(super) fn variables(env: std::collections::BTreeMap<String, String>) -> Vec<(OsString, OsString)> {
+    env.into_iter().map(|(name, value)| (name.into(), value.into())).collect()
+}
+
+/// Who holds one of these ports, in words; `None` when all are free.
+fn held_ports(ports: &[u16]) -> Option<String> {
+    if ports.is_empty() {
+        return None;
+    }
+    // A system that cannot say who listens must not keep a service down: the service itself will find out.
+    let holder = process::holders(ports).ok()?.into_iter().next()?;
+    Some(match holder.pid {
+        Some(pid) => format!("port {} is held by pid {pid} ({})", holder.port, holder.command),
+        None => format!("port {} is held by a process of another user", holder.port),
+    })
+}
+
+/// Asks, and then makes sure that it was not somebody else who answered.
+fn answers_itself(probe: readiness::Probe, limit: Duration, ports: Vec<u16>, root: TreeRoot) -> Ask {
+    let mut attempt = readiness::attempt(probe, limit);
+    Box::new(move || attempt().and_then(|()| owns_ports(&ports, root, false)))
+}
+
+/// Whether the ports are the run's own: nobody else listens on them and, with `all`, the run listens on each.
+fn owns_ports(ports: &[u16], root: TreeRoot, all: bool) -> Result<(), String> {
+    if ports.is_empty() {
+        return Ok(());
+    }
+    let snapshot = process::snapshot().map_err(|error| format!("failed to look at the processes: {error}"))?;
+    let own: Vec<u32> =
+        snapshot.members(&[root]).into_iter().flatten().map(|process| process.identity.pid).collect();
+    let holders = process::holders(ports).map_err(|error| format!("failed to look at the ports: {error}"))?;
+    if let Some(other) = holders.iter().find(|holder| holder.pid.is_none_or(|pid| !own.contains(&pid))) {
+        let pid = other.pid.map_or_else(|| "another user's process".to_owned(), |pid| format!("pid {pid}"));
+        return Err(format!("port {} is also held by {pid} ({})", other.port, other.command));
+    }
+    let silent = ports.iter().find(|port| !holders.iter().any(|holder| holder.port == **port));
+    match silent {
+        Some(port) if all => Err(format!("nothing listens on port {port} yet")),
+        Some(_) | None => Ok(()),
+    }
+}

@@ -1,0 +1,219 @@
+//! The supervisor: one loop, one owner of all state, one read of the clock per turn.
+//! Threads only report into its channel; `fleet` decides; this module carries the decisions out.
+
+mod builds;
+mod clients;
+mod launch;
+mod message;
+mod output;
+mod state;
+mod status;
+mod trees;
+mod turn;
+
+pub use state::State;
+
+use crate::clock;
+use crate::fleet::{Fleet, ServiceId};
+use crate::ipc::server::{self, ClientId, Clients};
+use crate::lifecycle::{Monotonic, RunId};
+use crate::log::EventLog;
+use crate::paths::StackPaths;
+use crate::plan::{Invocation, Plan};
+use crate::process::{self, Children};
+use crate::watch::Watcher;
+use anyhow::{Context as _, Result};
+use clients::Waiter;
+use message::Message;
+use output::Logs;
+use std::collections::{BTreeMap, HashMap};
+use std::io::{Read as _, Write as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+/// How long a supervisor waits for its first plan before it ends: who started it is gone.
+const IDLE_LIMIT: Duration = Duration::from_secs(10);
+
+/// Everything that the loop owns.
+struct Supervisor {
+    paths: StackPaths,
+    started: Monotonic,
+    sender: Sender<Message>,
+    events: EventLog,
+    children: Arc<Children>,
+    nonce: u32,
+    clients: Clients,
+    watcher: Option<Watcher>,
+    logs: Logs,
+    fleet: Fleet,
+    runs: BTreeMap<RunId, launch::LiveRun>,
+    builds: HashMap<ServiceId, builds::Build>,
+    work: trees::Work,
+    usage: status::UsageHistory,
+    plan: Option<Plan>,
+    invocation: Invocation,
+    waiters: Vec<Waiter>,
+    /// The connection whose end stops the stack.
+    lease: Option<ClientId>,
+    /// The stack is on its way down, and the supervisor with it.
+    leaving: bool,
+    next_heartbeat: Option<Monotonic>,
+    next_memory_look: Option<Monotonic>,
+    written_state: Vec<u8>,
+}
+
+/// Runs the supervisor of one stack until the stack is down. Its stdin is the keeper's lease, its stdout says once that it
+/// is ready.
+///
+/// # Errors
+/// When it cannot begin: the socket, the logs or the reaper.
+pub fn run(state_dir: &std::path::Path, profile: &str, socket: PathBuf) -> Result<()> {
+    let mut paths = StackPaths::new(state_dir, profile)?;
+    paths.socket = socket;
+    paths.make(state_dir)?;
+    let (sender, messages) = channel();
+    let mut supervisor = match Supervisor::begin(paths, sender) {
+        Ok(supervisor) => supervisor,
+        Err(error) => {
+            println!("{error:#}");
+            return Err(error);
+        }
+    };
+    println!("ready");
+    std::io::stdout().flush().ok();
+    let null = std::fs::File::open("/dev/null").context("failed to open /dev/null")?;
+    rustix::stdio::dup2_stdout(&null).context("failed to close stdout")?;
+    supervisor.serve(&messages);
+    supervisor.end();
+    Ok(())
+}
+
+impl Supervisor {
+    fn begin(paths: StackPaths, sender: Sender<Message>) -> Result<Self> {
+        let events = EventLog::open(paths.events.clone());
+        report_panics(paths.events.clone());
+        process::become_subreaper().context("failed to become the reaper of orphans")?;
+        let deaths = sender.clone();
+        let children = Children::start(move |death| send(&deaths, Message::Death(death)))
+            .context("failed to start the reaper of children")?;
+        let signals = sender.clone();
+        crate::signal::on_termination(move || send(&signals, Message::Terminated))?;
+        let keeper = sender.clone();
+        std::thread::Builder::new()
+            .name("keeper".to_owned())
+            .stack_size(64 * 1024)
+            .spawn(move || {
+                // Nothing is ever written; the end of the pipe is the end of the keeper.
+                let _ = std::io::stdin().read(&mut [0; 1]);
+                send(&keeper, Message::KeeperGone);
+            })
+            .context("failed to start the thread that watches the keeper")?;
+        let arrivals = sender.clone();
+        server::listen(&paths.socket, move |arrival| send(&arrivals, Message::Arrival(arrival)))?;
+        Ok(Self {
+            paths,
+            started: clock::monotonic(),
+            sender,
+            events,
+            children: Arc::new(children),
+            nonce: nonce(),
+            clients: Clients::default(),
+            watcher: None,
+            logs: Logs::default(),
+            fleet: Fleet::default(),
+            runs: BTreeMap::new(),
+            builds: HashMap::new(),
+            work: trees::Work::default(),
+            usage: status::UsageHistory::default(),
+            plan: None,
+            invocation: Invocation::default(),
+            waiters: Vec::new(),
+            lease: None,
+            leaving: false,
+            next_heartbeat: None,
+            next_memory_look: None,
+            written_state: Vec::new(),
+        })
+    }
+
+    /// The loop: wait for a message or a deadline, take everything that is there, act, answer.
+    fn serve(&mut self, messages: &Receiver<Message>) {
+        self.write_state();
+        while !self.is_over() {
+            let first = self.wait(messages);
+            let now = clock::now();
+            for message in first.into_iter().chain(messages.try_iter()) {
+                self.take(message, now);
+            }
+            self.tick(now);
+            self.settle_trees(now);
+            self.answer_waiters(now);
+            self.write_state();
+        }
+    }
+
+    fn wait(&self, messages: &Receiver<Message>) -> Option<Message> {
+        let Some(deadline) = self.deadline() else { return messages.recv().ok() };
+        match messages.recv_timeout(deadline.saturating_sub(clock::monotonic())) {
+            Ok(message) => Some(message),
+            // The loop holds a sender itself: the channel cannot close.
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
+        }
+    }
+
+    /// The next moment at which something is due without any news.
+    fn deadline(&self) -> Option<Monotonic> {
+        let idle = self.plan.is_none().then(|| self.started + IDLE_LIMIT);
+        let waiting = self.waiters.iter().filter_map(|waiter| waiter.deadline).min();
+        [self.fleet.deadline(), idle, waiting, self.next_heartbeat, self.next_memory_look, self.drain_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Whether the stack is down for good.
+    fn is_over(&self) -> bool {
+        let nobody_came = self.plan.is_none() && clock::monotonic() >= self.started + IDLE_LIMIT;
+        nobody_came || (self.leaving && self.waiters.is_empty() && self.is_at_rest())
+    }
+
+    fn end(mut self) {
+        let failures = self.unkillable();
+        for client in self.clients.ids() {
+            self.clients.send(client, &crate::ipc::protocol::Reply::Ended { failures: failures.clone() });
+        }
+        self.note(clock::wall(), None, "the stack is down; the supervisor ends");
+        // What cannot be removed is cleared by the next command.
+        let _ = crate::paths::remove_if_there(&self.paths.socket);
+        if failures.is_empty() {
+            let _ = crate::paths::remove_if_there(&self.paths.state);
+        }
+        self.clients.close();
+    }
+
+    fn note(&self, at: jiff::Timestamp, service: Option<&str>, text: &str) {
+        self.events.event(at, service, text);
+    }
+}
+
+/// Sends to the loop; once the loop is over nobody is there to hear.
+fn send(sender: &Sender<Message>, message: Message) {
+    let _ = sender.send(message);
+}
+
+/// A panic is a bug: it must be found in the log and not vanish with the closed stderr.
+fn report_panics(path: PathBuf) {
+    std::panic::set_hook(Box::new(move |panic| {
+        EventLog::open(path.clone()).event(clock::wall(), None, &format!("error: the supervisor panicked: {panic}"));
+    }));
+}
+
+/// A number that tells this supervisor's processes from those of any other.
+fn nonce() -> u32 {
+    use std::hash::{BuildHasher as _, Hasher as _};
+    let mut hasher = std::hash::RandomState::new().build_hasher();
+    hasher.write_u32(std::process::id());
+    (hasher.finish() >> 32) as u32
+}

@@ -1,0 +1,95 @@
+//! Where the services' output goes: one log file per stream, kept open across runs.
+
+use crate::log::{self, LogConfig, LogFile};
+use crate::plan::ServicePlan;
+use regex::bytes::Regex;
+use std::collections::HashMap;
+use std::io::PipeReader;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The log files of all services, by path.
+#[derive(Default)]
+pub(super) struct Logs {
+    files: HashMap<PathBuf, (LogConfig, Arc<LogFile>)>,
+}
+
+/// Looks for a pattern in each line of both streams until it is found once.
+#[derive(Clone, Default)]
+pub(super) struct LineMatcher {
+    look: Option<Arc<Look>>,
+}
+
+struct Look {
+    pattern: Regex,
+    found: AtomicBool,
+    report: Box<dyn Fn() + Send + Sync>,
+}
+
+impl LineMatcher {
+    /// Reports the first line that matches. A pattern that does not compile never does; `check` has refused it before.
+    pub(super) fn new(pattern: &str, report: impl Fn() + Send + Sync + 'static) -> Self {
+        let look = Regex::new(pattern).ok().map(|pattern| {
+            Arc::new(Look { pattern, found: AtomicBool::new(false), report: Box::new(report) })
+        });
+        Self { look }
+    }
+
+    fn observer(&self) -> Option<log::Observer> {
+        let look = self.look.clone()?;
+        Some(Box::new(move |line: &[u8]| {
+            if !look.found.load(Ordering::Relaxed) && look.pattern.is_match(line) {
+                look.found.store(true, Ordering::Relaxed);
+                (look.report)();
+            }
+            !look.found.load(Ordering::Relaxed)
+        }))
+    }
+}
+
+impl Logs {
+    /// Moves both streams into their logs; returns how many streams will call `drained` when all of theirs is there.
+    pub(super) fn follow(
+        &mut self,
+        plan: &ServicePlan,
+        streams: (PipeReader, PipeReader),
+        matcher: &LineMatcher,
+        drained: &(impl Fn() + Clone + Send + 'static),
+    ) -> usize {
+        let files = [(streams.0, &plan.out_file), (streams.1, &plan.error_file)];
+        let pumps = files.map(|(pipe, path)| {
+            let file = self.file(plan, path.clone());
+            log::pump(pipe, file, matcher.observer(), drained.clone())
+        });
+        // A thread that could not be started has dropped its pipe: the service sees a closed one, and lives.
+        pumps.iter().filter(|pump| pump.is_ok()).count()
+    }
+
+    /// Empties the logs of a service.
+    pub(super) fn flush(&mut self, plan: &ServicePlan) -> std::io::Result<()> {
+        for path in [&plan.out_file, &plan.error_file] {
+            self.file(plan, path.clone()).flush_empty()?;
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, plan: &ServicePlan, path: Option<PathBuf>) -> Arc<LogFile> {
+        let rotation = plan.rotation;
+        let config = LogConfig {
+            path: path.clone(),
+            max_size: rotation.max_size,
+            retain: rotation.retain,
+            compress: rotation.compress,
+        };
+        let Some(path) = path else { return LogFile::open(config) };
+        if let Some((known, file)) = self.files.get(&path)
+            && *known == config
+        {
+            return file.clone();
+        }
+        let file = LogFile::open(config.clone());
+        self.files.insert(path, (config, file.clone()));
+        file
+    }
+}

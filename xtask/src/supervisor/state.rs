@@ -1,0 +1,95 @@
+//! `state.json`: who runs, so that the next command can clear what even a double `kill -9` left behind.
+//! Names processes by pid, start and boot: a recycled pid is never mistaken for one of ours.
+
+use super::Supervisor;
+use crate::paths;
+use crate::process::{self, Identity, boot_id};
+use crate::clock;
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Raised when an older program could misread it.
+pub const STATE_VERSION: u32 = 1;
+
+/// What is written down of a running stack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// `STATE_VERSION` of who wrote it.
+    pub version: u32,
+    /// The boot that the pids belong to.
+    pub boot: String,
+    /// The mark of all its processes.
+    pub nonce: u32,
+    /// The supervisor.
+    pub supervisor: Identity,
+    /// Where it listens.
+    pub socket: PathBuf,
+    /// The profile.
+    pub profile: String,
+    /// The leaders that run.
+    pub services: Vec<Leader>,
+}
+
+/// A service that runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leader {
+    /// Its name.
+    pub name: String,
+    /// Its id.
+    pub id: u32,
+    /// The first process of its tree.
+    pub leader: Identity,
+}
+
+impl State {
+    /// Reads a state file; `None` when there is none, or none of this version that is whole.
+    pub fn read(path: &Path) -> Option<Self> {
+        let state: Self = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+        (state.version == STATE_VERSION).then_some(state)
+    }
+
+    /// Whether its supervisor still lives.
+    pub fn is_current(&self) -> bool {
+        self.boot == boot_id() && process::is_alive(&self.supervisor)
+    }
+}
+
+impl Supervisor {
+    /// Writes the state when it differs from what is written.
+    pub(super) fn write_state(&mut self) {
+        let services = self
+            .fleet
+            .members()
+            .filter_map(|(id, member)| {
+                let run = member.service.live_run()?;
+                let leader = self.runs.get(&run.id)?.root.leader;
+                Some(Leader { name: member.plan.name.clone(), id: id.0, leader })
+            })
+            .collect();
+        let own = process::identity_of(std::process::id());
+        let state = State {
+            version: STATE_VERSION,
+            boot: boot_id(),
+            nonce: self.nonce,
+            supervisor: own.unwrap_or(Identity { pid: std::process::id(), start: 0 }),
+            socket: self.paths.socket.clone(),
+            profile: self.plan.as_ref().map(|plan| plan.profile.clone()).unwrap_or_default(),
+            services,
+        };
+        if let Err(error) = self.write_if_changed(&state) {
+            self.note(clock::wall(), None, &format!("error: {error:#}"));
+        }
+    }
+
+    fn write_if_changed(&mut self, state: &State) -> Result<()> {
+        let text = serde_json::to_vec(state).context("failed to encode the state")?;
+        if text == self.written_state {
+            return Ok(());
+        }
+        paths::private_dir(&self.paths.dir)?;
+        paths::write_atomically(&self.paths.state, &text)?;
+        self.written_state = text;
+        Ok(())
+    }
+}

@@ -1,0 +1,117 @@
+//! The process table: what `status` shows, measured when somebody looks and never otherwise.
+
+use super::Supervisor;
+use crate::clock::Now;
+use crate::fleet::{Member, ServiceId};
+use crate::ipc::protocol::{ServiceStatus, Stack, SupervisorStatus};
+use crate::lifecycle::{Monotonic, RunId, Wanted};
+use crate::process::{self, TreeRoot, Usage};
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Two looks closer than this show the same figure: clock ticks are 10 ms, and a shorter span would be noise.
+const LEAST_SPAN: Duration = Duration::from_millis(500);
+
+/// The last look at each run's processor time.
+#[derive(Default)]
+pub(super) struct UsageHistory {
+    last: HashMap<RunId, Sample>,
+}
+
+#[derive(Clone, Copy)]
+struct Sample {
+    at: Monotonic,
+    cpu: Duration,
+    percent: f64,
+}
+
+impl UsageHistory {
+    /// Percent of one processor since the last look, or since the run's start.
+    fn percent(&mut self, run: RunId, since: Monotonic, cpu: Duration, now: Monotonic) -> f64 {
+        let last = self.last.get(&run).copied().unwrap_or(Sample { at: since, cpu: Duration::ZERO, percent: 0.0 });
+        let span = now.saturating_sub(last.at);
+        if span < LEAST_SPAN && self.last.contains_key(&run) {
+            return last.percent;
+        }
+        let used = cpu.saturating_sub(last.cpu).as_secs_f64();
+        let percent = (used / span.as_secs_f64().max(0.01) * 1000.0).round() / 10.0;
+        self.last.insert(run, Sample { at: now, cpu, percent });
+        percent
+    }
+}
+
+impl Supervisor {
+    pub(super) fn status(&mut self, now: Now) -> Stack {
+        let measured = self.measure();
+        let live: Vec<RunId> = self.runs.keys().copied().collect();
+        self.usage.last.retain(|run, _| live.contains(run));
+        let ids: Vec<ServiceId> = self.fleet.members().map(|(id, _)| id).collect();
+        let services = ids.into_iter().filter_map(|id| self.service_status(id, &measured, now)).collect();
+        let plan = self.plan.as_ref();
+        Stack {
+            profile: plan.map(|plan| plan.profile.clone()).unwrap_or_default(),
+            supervisor: SupervisorStatus {
+                pid: std::process::id(),
+                uptime_ms: millis(now.monotonic.saturating_sub(self.started)),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+            },
+            services,
+            workspace: plan.map(|plan| plan.workspace.clone()),
+        }
+    }
+
+    /// Usage and listening ports of every run's tree.
+    fn measure(&self) -> HashMap<RunId, (Usage, Vec<u16>)> {
+        let runs: Vec<RunId> = self.runs.keys().copied().collect();
+        let roots: Vec<TreeRoot> = self.runs.values().map(|live| live.root).collect();
+        let Ok(snapshot) = process::snapshot() else { return HashMap::new() };
+        let trees = snapshot.members(&roots);
+        let measure = |members: &Vec<&process::Process>| {
+            let pids: Vec<u32> = members.iter().map(|process| process.identity.pid).collect();
+            let listeners = process::listening(&pids).unwrap_or_default();
+            let mut ports: Vec<u16> = listeners.iter().map(|listener| listener.port).collect();
+            ports.sort_unstable();
+            ports.dedup();
+            (process::usage(members), ports)
+        };
+        runs.into_iter().zip(trees.iter().map(measure)).collect()
+    }
+
+    fn service_status(
+        &mut self,
+        id: ServiceId,
+        measured: &HashMap<RunId, (Usage, Vec<u16>)>,
+        now: Now,
+    ) -> Option<ServiceStatus> {
+        let reason = self.fleet.reason(id);
+        let member: &Member = self.fleet.get(id)?;
+        let service = &member.service;
+        let run = service.live_run();
+        let used = run.and_then(|run| measured.get(&run.id));
+        let cpu_percent = run.zip(used).map(|(run, (usage, _))| {
+            self.usage.percent(run.id, run.since, usage.cpu, now.monotonic)
+        });
+        Some(ServiceStatus {
+            id: id.0,
+            name: member.plan.name.clone(),
+            status: service.status().to_owned(),
+            ready: service.is_ready(),
+            pid: run.map(|run| run.pid),
+            restarts: service.restarts,
+            unstable_restarts: service.unstable,
+            uptime_ms: run.map(|run| millis(now.monotonic.saturating_sub(run.since))),
+            cpu_percent,
+            memory_bytes: used.map(|(usage, _)| usage.memory),
+            ports: used.map(|(_, ports)| ports.clone()).unwrap_or_default(),
+            watching: !member.plan.watch.is_empty() && service.wanted == Wanted::Up,
+            reason,
+            last_exit: service.last_exit.map(Into::into),
+            out_log: member.plan.out_file.clone(),
+            error_log: member.plan.error_file.clone(),
+        })
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

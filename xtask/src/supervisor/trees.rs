@@ -1,0 +1,167 @@
+//! The ends of runs: signals to whole trees, deaths, and the question whether anything is left.
+//! Everything that one turn asks for is done with one look at the process table.
+
+use super::Supervisor;
+use crate::clock::Now;
+use crate::config;
+use crate::lifecycle::{Event, Monotonic, RunId, State};
+use crate::process::{self, Death, Process, Survivor, TreeRoot};
+use std::time::Duration;
+
+/// How long the next run waits for the output of one whose processes are all gone: somebody else may hold the pipe.
+const DRAIN_LIMIT: Duration = Duration::from_millis(300);
+
+/// What is to be done to trees at the end of the turn.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    pub(super) terminate: Vec<RunId>,
+    pub(super) clear: Vec<RunId>,
+    pub(super) kill: Vec<RunId>,
+    /// Something died: a tree may be gone.
+    pub(super) look: bool,
+}
+
+impl Work {
+    fn is_empty(&self) -> bool {
+        self.terminate.is_empty() && self.clear.is_empty() && self.kill.is_empty() && !self.look
+    }
+}
+
+impl Supervisor {
+    pub(super) fn died(&mut self, death: &Death, now: Now) {
+        self.work.look = true;
+        let Some(tag) = death.run.filter(|_| death.leader) else { return };
+        let run = RunId(tag.run);
+        let Some(live) = self.runs.get_mut(&run).filter(|live| live.root.leader.pid == death.pid) else { return };
+        live.leader_gone = true;
+        live.end_probe();
+        match live.service {
+            Some(id) => self.happen(id, Event::Exited(run, death.exit), now),
+            None => self.build_ended(run, death.exit),
+        }
+    }
+
+    pub(super) fn drained(&mut self, run: RunId) {
+        if let Some(live) = self.runs.get_mut(&run) {
+            live.streams = live.streams.saturating_sub(1);
+            self.work.look |= live.leader_gone;
+        }
+    }
+
+    /// When a run whose processes are gone is over even though its output has not ended.
+    pub(super) fn drain_deadline(&self) -> Option<Monotonic> {
+        self.runs.values().filter_map(|live| live.empty_since).min().map(|since| since + DRAIN_LIMIT)
+    }
+
+    /// Does the turn's work on trees, until it leads to no more.
+    pub(super) fn settle_trees(&mut self, now: Now) {
+        if self.drain_deadline().is_some_and(|at| at <= now.monotonic) {
+            self.work.look = true;
+        }
+        while !self.work.is_empty() {
+            let work = std::mem::take(&mut self.work);
+            self.kill_runs(&work.kill, now);
+            let signalled = self.ask_runs(&work, now);
+            if let Err(error) = signalled {
+                self.note(now.wall, None, &format!("error: failed to look at the processes: {error}"));
+            }
+        }
+    }
+
+    fn kill_runs(&mut self, runs: &[RunId], now: Now) {
+        let roots: Vec<(RunId, TreeRoot)> =
+            runs.iter().filter_map(|run| Some((*run, self.runs.get(run)?.root))).collect();
+        for (run, root) in roots {
+            let survivors = match process::kill_tree(&[root]) {
+                Ok(killed) => describe(&killed.survivors),
+                Err(error) => Some(error.to_string()),
+            };
+            if let (Some(who), Some(id)) = (survivors, self.runs.get(&run).and_then(|live| live.service)) {
+                self.happen(id, Event::Survivors(run, who), now);
+            }
+        }
+    }
+
+    /// Sends the graceful signals, and finds which runs are gone.
+    fn ask_runs(&mut self, work: &Work, now: Now) -> std::io::Result<()> {
+        let ending: Vec<(RunId, TreeRoot)> = self
+            .runs
+            .iter()
+            .filter(|(run, live)| live.leader_gone || work.terminate.contains(run) || work.clear.contains(run))
+            .map(|(run, live)| (*run, live.root))
+            .collect();
+        if ending.is_empty() {
+            return Ok(());
+        }
+        let roots: Vec<TreeRoot> = ending.iter().map(|(_, root)| *root).collect();
+        let snapshot = process::snapshot()?;
+        let trees = snapshot.members(&roots);
+        for ((run, root), members) in ending.into_iter().zip(trees) {
+            if work.terminate.contains(&run) {
+                self.terminate(run, root, &members);
+            } else {
+                self.find_gone(run, root, &members, now);
+            }
+        }
+        Ok(())
+    }
+
+    fn terminate(&mut self, run: RunId, root: TreeRoot, members: &[&Process]) {
+        let Some(live) = self.runs.get_mut(&run) else { return };
+        live.asked = true;
+        live.end_probe();
+        let member = live.service.and_then(|id| self.fleet.get(id));
+        let signal = member.map_or(config::Signal::Term, |member| member.plan.policy.kill_signal);
+        // What refuses a graceful signal is named when SIGKILL is refused, too.
+        process::signal_tree(members, root.leader, process::signal_of(signal));
+    }
+
+    /// A leader is gone: so is the run when nothing of it lives; the leftovers of a crash are asked to end, once.
+    fn find_gone(&mut self, run: RunId, root: TreeRoot, members: &[&Process], now: Now) {
+        let Some(live) = self.runs.get_mut(&run).filter(|live| live.leader_gone) else { return };
+        if !members.is_empty() {
+            if !live.asked {
+                live.asked = true;
+                process::signal_tree(members, root.leader, process::Signal::TERM);
+            }
+            return;
+        }
+        let since = *live.empty_since.get_or_insert(now.monotonic);
+        if live.streams > 0 && now.monotonic < since + DRAIN_LIMIT {
+            return;
+        }
+        let service = live.service;
+        self.runs.remove(&run);
+        match service {
+            Some(id) => self.happen(id, Event::TreeGone(run), now),
+            None => self.build_gone(run, now),
+        }
+    }
+
+    /// Whether nothing of the stack runs any more, or what does cannot be ended.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let stuck = |state: &State| {
+            matches!(state, State::Ending { phase: crate::lifecycle::Phase::Stuck, .. } | State::Stopped)
+        };
+        self.fleet.members().all(|(_, member)| stuck(&member.service.state)) && self.builds.is_empty()
+    }
+
+    /// The services that left something behind which could not be ended.
+    pub(super) fn unkillable(&self) -> Vec<crate::ipc::protocol::Failure> {
+        self.fleet
+            .members()
+            .filter(|(_, member)| member.service.state != State::Stopped)
+            .map(|(id, member)| crate::ipc::protocol::Failure {
+                service: member.plan.name.clone(),
+                reason: self.fleet.reason(id).unwrap_or_else(|| member.service.status().to_owned()),
+            })
+            .collect()
+    }
+}
+
+fn describe(survivors: &[Survivor]) -> Option<String> {
+    if survivors.is_empty() {
+        return None;
+    }
+    Some(survivors.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+}

@@ -1,0 +1,171 @@
+//! One turn of the loop: news become events of the fleet, and the fleet's actions become effects.
+
+use super::message::Message;
+use super::{Supervisor, send};
+use crate::clock::Now;
+use crate::fleet::{ServiceId, Task};
+use crate::ipc::server::Arrival;
+use crate::lifecycle::{Action, Cause, Event, RunId};
+use crate::process;
+use crate::readiness::ProbeReport;
+use crate::watch::{WatchReport, WatchSpec, Watcher};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// How often memory is looked at while some service has a limit: a limit passed is acted on within five seconds.
+const MEMORY_INTERVAL: Duration = Duration::from_secs(2);
+
+impl Supervisor {
+    pub(super) fn take(&mut self, message: Message, now: Now) {
+        match message {
+            Message::Death(death) => self.died(&death, now),
+            Message::Arrival(arrival) => self.arrived(arrival, now),
+            Message::Probe(run, ProbeReport::Ready) => self.happen_to_run(run, Event::Ready(run), now),
+            Message::Probe(run, ProbeReport::NotYet(why)) => self.happen_to_run(run, Event::NotReady(run, why), now),
+            Message::Drained(run) => self.drained(run),
+            Message::BuildOutput(id, run, lines) => self.build_output(id, run, lines, now),
+            Message::Watch(WatchReport::Changed(changed)) => {
+                if let Some(id) = self.fleet.find(&changed.service) {
+                    let files = changed.paths.iter().map(|path| path.display().to_string()).collect();
+                    self.happen(id, Event::Changed(files), now);
+                }
+            }
+            Message::Watch(WatchReport::Failed { service, why }) => {
+                self.note(now.wall, Some(&service), &format!("watching failed: {why}"));
+            }
+            // Nobody waits for it: what is written from `set` on counts.
+            Message::Watch(WatchReport::Armed { .. }) => {}
+            Message::KeeperGone => self.leave("the keeper is gone", now),
+            Message::Terminated => self.leave("the supervisor was asked to end", now),
+        }
+    }
+
+    fn arrived(&mut self, arrival: Arrival, now: Now) {
+        match arrival {
+            Arrival::Connected(client, stream) => self.clients.add(client, stream),
+            Arrival::Request(client, request) => self.request(client, request, now),
+            Arrival::Refused(client, why) => {
+                self.clients.send(client, &crate::ipc::protocol::Reply::Refused(why));
+            }
+            Arrival::Gone(client) => self.client_gone(client, now),
+        }
+    }
+
+    /// Lets time pass: deadlines of services, memory limits.
+    pub(super) fn tick(&mut self, now: Now) {
+        let tasks = self.fleet.tick(now);
+        self.perform(tasks, now);
+        if self.next_memory_look.is_some_and(|at| at <= now.monotonic) {
+            self.enforce_memory_limits(now);
+        }
+    }
+
+    /// Lets an event happen to a service and does what follows.
+    pub(super) fn happen(&mut self, id: ServiceId, event: Event, now: Now) {
+        let tasks = self.fleet.apply(id, event, now);
+        self.perform(tasks, now);
+    }
+
+    fn happen_to_run(&mut self, run: RunId, event: Event, now: Now) {
+        if let Some(id) = self.runs.get(&run).and_then(|live| live.service) {
+            self.happen(id, event, now);
+        }
+    }
+
+    /// Carries actions out, in order, together with those that their results lead to.
+    pub(super) fn perform(&mut self, tasks: Vec<Task>, now: Now) {
+        let mut queue = VecDeque::from(tasks);
+        while let Some((id, action)) = queue.pop_front() {
+            match action {
+                Action::Launch(run) => {
+                    let event = self.launch(id, run);
+                    queue.extend(self.fleet.apply(id, event, now));
+                }
+                Action::Terminate(run) => self.work.terminate.push(run),
+                Action::Clear(run) => self.work.clear.push(run),
+                Action::Kill(run) => self.work.kill.push(run),
+                Action::Build => {
+                    if let Some(event) = self.start_build(id) {
+                        queue.extend(self.fleet.apply(id, event, now));
+                    }
+                }
+                Action::CancelBuild => self.cancel_build(id),
+                Action::Note(text) => {
+                    let name = self.fleet.get(id).map(|member| member.plan.name.clone());
+                    self.note(now.wall, name.as_deref(), &text);
+                }
+            }
+        }
+    }
+
+    /// Watches what the present plan says. A service that is down is watched, too: its events are ignored.
+    pub(super) fn renew_watches(&mut self, now: Now) {
+        let Some(plan) = &self.plan else { return };
+        let specs: Vec<WatchSpec> = plan
+            .services
+            .iter()
+            .filter(|service| !service.watch.is_empty())
+            .map(|service| WatchSpec {
+                service: service.name.clone(),
+                roots: service.watch.clone(),
+                ignore: service.ignore_watch.clone(),
+                workspace: plan.workspace.clone(),
+                own: vec![plan.state_dir.clone()],
+            })
+            .collect();
+        if self.watcher.is_none() && !specs.is_empty() {
+            let sender = self.sender.clone();
+            match Watcher::start(move |report| send(&sender, Message::Watch(report))) {
+                Ok(watcher) => self.watcher = Some(watcher),
+                Err(error) => self.note(now.wall, None, &format!("watching failed: {error:#}")),
+            }
+        }
+        if let Some(watcher) = &mut self.watcher {
+            watcher.set(specs);
+        }
+    }
+
+    /// Begins to look at memory when some service has a limit, and stops when none has.
+    pub(super) fn renew_memory_limits(&mut self, now: Now) {
+        let limited = self.fleet.members().any(|(_, member)| member.plan.max_memory_restart.is_some());
+        self.next_memory_look = limited.then_some(now.monotonic + MEMORY_INTERVAL);
+    }
+
+    fn enforce_memory_limits(&mut self, now: Now) {
+        self.next_memory_look = Some(now.monotonic + MEMORY_INTERVAL);
+        let limited: Vec<(ServiceId, u64, process::TreeRoot)> = self
+            .fleet
+            .members()
+            .filter_map(|(id, member)| {
+                let run = member.service.live_run()?;
+                Some((id, member.plan.max_memory_restart?, self.runs.get(&run.id)?.root))
+            })
+            .collect();
+        let Ok(snapshot) = process::snapshot() else { return };
+        let roots: Vec<process::TreeRoot> = limited.iter().map(|(_, _, root)| *root).collect();
+        let members = snapshot.members(&roots);
+        for ((id, limit, _), members) in limited.iter().zip(&members) {
+            let used = process::usage(members).memory;
+            if used > *limit {
+                self.happen(*id, Event::Restart(Cause::Memory), now);
+            }
+        }
+    }
+
+    /// Brings the whole stack down; the supervisor ends with it.
+    pub(super) fn leave(&mut self, why: &str, now: Now) {
+        if self.leaving {
+            return;
+        }
+        self.leaving = true;
+        self.note(now.wall, None, &format!("stopping the stack: {why}"));
+        self.renew_watches(now);
+        self.stop_all(&Event::Stop, now);
+    }
+
+    pub(super) fn stop_all(&mut self, event: &Event, now: Now) {
+        let ids: Vec<ServiceId> = self.fleet.members().map(|(id, _)| id).collect();
+        let tasks = self.fleet.apply_all(&ids, event, now);
+        self.perform(tasks, now);
+    }
+}

@@ -1,0 +1,40 @@
+//! Runs tasks of `dev.toml` one after the other, their output on the terminal.
+
+use crate::plan::{TaskPlan, environment};
+use crate::process::resolve_program;
+use anyhow::{Context as _, Result, ensure};
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use xshell::{Shell, cmd};
+
+/// Runs the tasks; the first that fails ends it.
+///
+/// # Errors
+/// Which task failed, and how.
+pub fn run(tasks: &[TaskPlan], shell: &BTreeMap<String, String>) -> Result<()> {
+    if tasks.is_empty() {
+        return Ok(());
+    }
+    let sh = Shell::new().context("failed to find the current directory")?;
+    for task in tasks {
+        anstream::eprintln!("building {}", task.name);
+        one(&sh, task, shell).with_context(|| format!("task {} failed", task.name))?;
+    }
+    Ok(())
+}
+
+fn one(sh: &Shell, task: &TaskPlan, shell: &BTreeMap<String, String>) -> Result<()> {
+    let env = environment(shell, &task.env);
+    let path = env.get("PATH").map(OsStr::new);
+    let program = resolve_program(&task.script, &task.cwd, path)?;
+    let _cwd = sh.push_dir(&task.cwd);
+    let args = &task.args;
+    let command = cmd!(sh, "{program} {args...}").env_clear().envs(env);
+    // stdout is for what the verb itself prints, which may be JSON.
+    let status = std::process::Command::from(command)
+        .stdout(std::io::stderr())
+        .status()
+        .with_context(|| format!("failed to run {}", program.display()))?;
+    ensure!(status.success(), "{} ended with {status}", program.display());
+    Ok(())
+}

@@ -1,0 +1,4 @@
+//! Typed tasks on xshell, in the foreground: builds, and the project's own checks.
+
+pub mod build;
+pub mod ci;

@@ -1,0 +1,33 @@
+//! Values → text. The parts print nothing; the few functions here are the one way to stdout.
+
+pub mod log_line;
+pub mod style;
+pub mod table;
+
+use anyhow::{Context as _, Result};
+use std::io::Write as _;
+
+/// Prints to stdout; colours go where they are wanted.
+///
+/// # Errors
+/// When nobody reads.
+pub fn print(text: &str) -> Result<()> {
+    print_bytes(text.as_bytes())
+}
+
+/// Prints bytes to stdout as they are, whether they are text or not.
+///
+/// # Errors
+/// When nobody reads.
+pub fn print_bytes(bytes: &[u8]) -> Result<()> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(bytes).and_then(|()| stdout.flush()).context("failed to write to stdout")
+}
+
+/// Tells the user something on stderr; one who is gone is not told.
+pub fn tell(text: &str) {
+    let _ = writeln!(anstream::stderr(), "{text}");
+}

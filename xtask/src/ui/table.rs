@@ -1,0 +1,83 @@
+//! The process table of `status`.
+
+use crate::config::units::{format_duration, format_size};
+use crate::ipc::protocol::{ServiceStatus, Stack};
+use anstyle::{AnsiColor, Style};
+use comfy_table::{Table, presets};
+use std::fmt::Write as _;
+use std::time::Duration;
+
+const HEADER: [&str; 10] = ["id", "name", "pid", "status", "ready", "restarts", "uptime", "cpu", "memory", "ports"];
+const NONE: &str = "-";
+
+/// The tables of all stacks, each under its profile's name when there are several; below each, why what is not as wanted.
+pub fn render(stacks: &[Stack]) -> String {
+    let mut text = String::new();
+    for stack in stacks {
+        if stacks.len() > 1 {
+            let gap = if text.is_empty() { "" } else { "\n" };
+            text.push_str(&format!("{gap}{}:\n", stack.profile));
+        }
+        text.push_str(&one(stack));
+    }
+    text
+}
+
+fn one(stack: &Stack) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_header(HEADER.into_iter().chain(["watch"]));
+    for service in &stack.services {
+        table.add_row(row(service));
+    }
+    let mut text = String::new();
+    for line in table.lines() {
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    for service in &stack.services {
+        if let Some(reason) = &service.reason {
+            // A long reason, such as a build's last lines, stays below its service.
+            let _ = writeln!(text, " {}: {}", service.name, reason.replace('\n', "\n     "));
+        }
+    }
+    text
+}
+
+fn row(service: &ServiceStatus) -> Vec<String> {
+    let or_none = |text: Option<String>| text.unwrap_or_else(|| NONE.to_owned());
+    let ports: Vec<String> = service.ports.iter().map(ToString::to_string).collect();
+    vec![
+        service.id.to_string(),
+        service.name.clone(),
+        or_none(service.pid.map(|pid| pid.to_string())),
+        service.status.clone(),
+        yes_no(service.ready),
+        service.restarts.to_string(),
+        or_none(service.uptime_ms.map(|millis| uptime(Duration::from_millis(millis)))),
+        or_none(service.cpu_percent.map(|percent| format!("{percent:.1}%"))),
+        or_none(service.memory_bytes.map(format_size)),
+        if ports.is_empty() { NONE.to_owned() } else { ports.join(", ") },
+        yes_no(service.watching),
+    ]
+}
+
+/// Whole seconds at the least: nobody reads the milliseconds of an uptime.
+fn uptime(duration: Duration) -> String {
+    format_duration(Duration::from_secs(duration.as_secs()))
+}
+
+fn yes_no(yes: bool) -> String {
+    if yes { "yes" } else { "no" }.to_owned()
+}
+
+/// The colour of a state's name.
+pub fn state_style(status: &str) -> Style {
+    let colour = match status {
+        "online" => AnsiColor::Green,
+        "errored" => AnsiColor::Red,
+        "stopped" => AnsiColor::BrightBlack,
+        _ => AnsiColor::Yellow,
+    };
+    colour.on_default()
+}

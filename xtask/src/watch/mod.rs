@@ -1,0 +1,113 @@
+//! Watches the sources of services and reports what changed: one notify watcher and one thread for the whole supervisor,
+//! which sleeps until the system has news.
+//! Only reports: how long to wait for quiet, and what a change leads to, is decided elsewhere.
+
+pub mod files;
+pub mod filter;
+mod fingerprint;
+mod ground;
+mod roots;
+mod rules;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod walk;
+mod worker;
+
+use crate::clock;
+use anyhow::Context;
+use ground::Ground;
+use std::path::PathBuf;
+use std::sync::mpsc::{self, Sender};
+use std::thread;
+use std::time::SystemTime;
+use worker::{Message, Worker};
+
+/// What one service watches. All paths are absolute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatchSpec {
+    /// Whom the reports are about.
+    pub service: String,
+    /// Files or directories; they may come to exist later, and may be symbolic links.
+    pub roots: Vec<PathBuf>,
+    /// The service's `ignore_watch`, on top of `.gitignore` files and the defaults.
+    pub ignore: Vec<String>,
+    /// Where reported paths and globs with a slash start.
+    pub workspace: PathBuf,
+    /// Our own state and log paths: never watched.
+    pub own: Vec<PathBuf>,
+}
+
+/// Files of a service whose content is no longer what it was, or that came or went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// Whose files.
+    pub service: String,
+    /// Sorted, never empty; relative to the workspace where they are inside it.
+    pub paths: Vec<PathBuf>,
+}
+
+/// What the watcher says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WatchReport {
+    /// Files changed.
+    Changed(Changed),
+    /// A service that was new to `Watcher::set` is watched from now on.
+    Armed {
+        /// Which service.
+        service: String,
+        /// How many directories and files count for it.
+        directories: usize,
+        /// See `directories`.
+        files: usize,
+    },
+    /// A service cannot be watched, or only in part.
+    Failed {
+        /// Which service.
+        service: String,
+        /// What failed, why, and what to do.
+        why: String,
+    },
+}
+
+/// Watches until it is dropped.
+#[derive(Debug)]
+pub struct Watcher {
+    messages: Sender<Message>,
+}
+
+impl Watcher {
+    /// Starts to watch, at first nothing. `report` is called on a thread of its own.
+    ///
+    /// # Errors
+    /// When the system gives no watcher (the text says which limit to raise) or no thread.
+    pub fn start(report: impl Fn(WatchReport) + Send + 'static) -> anyhow::Result<Self> {
+        let (messages, inbox) = mpsc::channel();
+        let sink = messages.clone();
+        let ground = Ground::new(move |news| {
+            // Nobody listens only while everything ends.
+            let _ = sink.send(Message::News(news));
+        })
+        .context("start watching files")?;
+        let worker = Worker::new(ground, Box::new(report));
+        thread::Builder::new()
+            .name("watch".to_owned())
+            .spawn(move || worker.run(&inbox))
+            .context("start the thread that watches files")?;
+        Ok(Self { messages })
+    }
+
+    /// Replaces what is watched, and returns at once. A spec that is already watched keeps its watches and loses no
+    /// event. A file written after this call counts, even before the `Armed` report.
+    pub fn set(&self, specs: Vec<WatchSpec>) {
+        let since = SystemTime::from(clock::wall());
+        // The thread lives until we are dropped.
+        let _ = self.messages.send(Message::Set { specs, since });
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        let _ = self.messages.send(Message::End);
+    }
+}

@@ -1,0 +1,481 @@
+//! Real files and real events.
+
+use super::ground::{Touch, TouchKind};
+use super::tree::Tree;
+use super::*;
+use crate::clock::monotonic;
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// A workspace that is watched.
+struct Bench {
+    _temp: tempfile::TempDir,
+    workspace: PathBuf,
+    watcher: Watcher,
+    heard: Receiver<WatchReport>,
+}
+
+/// Writes the files (a name ending in `/` is a directory), then watches the roots, and waits until that works.
+fn bench(files: &[&str], roots: &[&str]) -> Bench {
+    let bench = unwatched(files);
+    bench.watch(roots);
+    bench
+}
+
+fn unwatched(files: &[&str]) -> Bench {
+    let temp = tempfile::tempdir().unwrap();
+    let workspace = fs::canonicalize(temp.path()).unwrap();
+    let (said, heard) = mpsc::channel();
+    let watcher = Watcher::start(move |report| {
+        let _ = said.send(report);
+    })
+    .unwrap();
+    let bench = Bench { _temp: temp, workspace, watcher, heard };
+    for file in files {
+        match file.strip_suffix('/') {
+            Some(dir) => fs::create_dir_all(bench.at(dir)).unwrap(),
+            None => bench.write(file, file),
+        }
+    }
+    bench
+}
+
+impl Bench {
+    fn at(&self, path: &str) -> PathBuf {
+        self.workspace.join(path)
+    }
+
+    fn spec(&self, service: &str, roots: &[&str]) -> WatchSpec {
+        WatchSpec {
+            service: service.to_owned(),
+            roots: roots.iter().map(|root| if root.is_empty() { self.workspace.clone() } else { self.at(root) }).collect(),
+            ignore: vec!["*.test.ts".to_owned()],
+            workspace: self.workspace.clone(),
+            own: vec![self.at("state")],
+        }
+    }
+
+    /// Also until what was read ahead is beyond doubt: nothing below has to wait for it.
+    fn watch(&self, roots: &[&str]) {
+        self.watcher.set(vec![self.spec("web", roots)]);
+        self.armed("web");
+        assert!(self.heard.recv_timeout(Duration::from_millis(150)).is_err(), "nothing is news at the start");
+    }
+
+    #[track_caller]
+    fn armed(&self, name: &str) -> (usize, usize) {
+        match self.heard.recv_timeout(LIMIT) {
+            Ok(WatchReport::Armed { service, directories, files }) if service == name => (directories, files),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        fs::create_dir_all(self.at(path).parent().unwrap()).unwrap();
+        fs::write(self.at(path), text).unwrap();
+    }
+
+    /// What was reported until `last` was, without it.
+    #[track_caller]
+    fn until(&self, last: &str) -> BTreeSet<String> {
+        let mut all = BTreeSet::new();
+        while !all.remove(last) {
+            match self.heard.recv_timeout(LIMIT) {
+                Ok(WatchReport::Changed(changed)) => {
+                    all.extend(changed.paths.iter().map(|path| path.to_str().unwrap().to_owned()));
+                }
+                other => panic!("{other:?} after {all:?}"),
+            }
+        }
+        all
+    }
+
+    /// What was reported until now: a hard link has no writer, so it is looked at after all that was touched before.
+    #[track_caller]
+    fn reported(&self, dir: &str) -> BTreeSet<String> {
+        fs::write(self.at("outside"), "").unwrap();
+        let last = format!("{dir}/last-{}", monotonic().as_nanos());
+        fs::hard_link(self.at("outside"), self.at(&last)).unwrap();
+        self.until(&last)
+    }
+
+    #[track_caller]
+    fn expect(&self, paths: &[&str]) {
+        let mut wanted: BTreeSet<String> = paths.iter().map(|&path| path.to_owned()).collect();
+        while let Some(last) = wanted.pop_first() {
+            for path in self.until(&last) {
+                assert!(wanted.remove(&path), "{path} is not among what is left: {wanted:?}");
+            }
+        }
+    }
+}
+
+fn set(paths: &[&str]) -> BTreeSet<String> {
+    paths.iter().map(|&path| path.to_owned()).collect()
+}
+
+#[test]
+fn a_modified_a_created_and_a_deleted_file_count() {
+    let bench = bench(&["src/a", "src/deep/b"], &["src"]);
+    bench.write("src/a", "new");
+    bench.expect(&["src/a"]);
+    bench.write("src/.hidden", "new");
+    bench.expect(&["src/.hidden"]);
+    fs::remove_file(bench.at("src/deep/b")).unwrap();
+    bench.expect(&["src/deep/b"]);
+}
+
+#[test]
+fn a_renamed_file_counts_under_both_names() {
+    let bench = bench(&["src/a"], &["src"]);
+    fs::rename(bench.at("src/a"), bench.at("src/b")).unwrap();
+    bench.expect(&["src/a", "src/b"]);
+}
+
+#[test]
+fn every_atomic_save_counts_and_its_temporary_file_does_not() {
+    let bench = bench(&["src/a"], &["src"]);
+    for text in ["one", "two", "three"] {
+        bench.write("src/a.new", text);
+        fs::rename(bench.at("src/a.new"), bench.at("src/a")).unwrap();
+        bench.until("src/a");
+    }
+    assert_eq!(bench.reported("src"), set(&[]));
+}
+
+#[test]
+fn a_save_with_the_same_bytes_does_not_count_however_it_is_done() {
+    let bench = bench(&["src/a", "src/b", "src/c"], &["src"]);
+    bench.write("src/a", "src/a");
+    bench.write("outside", "src/b");
+    fs::rename(bench.at("outside"), bench.at("src/b")).unwrap();
+    // As vim does with a backup.
+    fs::rename(bench.at("src/c"), bench.at("src/c~")).unwrap();
+    bench.write("src/c", "src/c");
+    fs::remove_file(bench.at("src/c~")).unwrap();
+    assert_eq!(bench.reported("src"), set(&[]));
+    bench.write("src/a", "other");
+    bench.expect(&["src/a"]);
+    bench.write("src/a", "other");
+    assert_eq!(bench.reported("src"), set(&[]));
+}
+
+#[test]
+fn a_read_or_a_change_of_mode_or_time_does_not_count() {
+    let bench = bench(&["src/a", "src/deep/b"], &["src"]);
+    fs::read(bench.at("src/a")).unwrap();
+    let mut mode = fs::metadata(bench.at("src/a")).unwrap().permissions();
+    mode.set_readonly(true);
+    fs::set_permissions(bench.at("src/a"), mode).unwrap();
+    let file = fs::File::options().append(true).open(bench.at("src/deep/b")).unwrap();
+    file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    drop(file);
+    assert_eq!(bench.reported("src"), set(&[]));
+}
+
+#[test]
+fn a_writer_that_keeps_its_file_open_counts() {
+    let bench = bench(&["src/a"], &["src"]);
+    let mut file = fs::File::options().append(true).open(bench.at("src/a")).unwrap();
+    file.write_all(b"more").unwrap();
+    bench.expect(&["src/a"]);
+    drop(file);
+}
+
+#[test]
+fn the_last_of_twenty_quick_saves_is_reported() {
+    let bench = bench(&["src/a"], &["src"]);
+    for turn in 0..20 {
+        bench.write("src/a", &format!("turn {turn}"));
+    }
+    bench.until("src/a");
+    bench.reported("src");
+    bench.write("src/a", "turn 19");
+    assert_eq!(bench.reported("src"), set(&[]), "the last content was seen");
+}
+
+#[test]
+fn a_new_directory_joins_with_what_was_written_at_once() {
+    let bench = bench(&["src/a"], &["src"]);
+    bench.write("src/new/b", "b");
+    bench.expect(&["src/new/b"]);
+    bench.write("src/new/b", "changed");
+    bench.expect(&["src/new/b"]);
+}
+
+#[test]
+fn deep_new_directories_join() {
+    let bench = bench(&["src/a"], &["src"]);
+    bench.write("src/1/2/3/4/5/b", "b");
+    bench.expect(&["src/1/2/3/4/5/b"]);
+    bench.write("src/1/2/c", "c");
+    bench.write("src/1/2/3/4/c", "c");
+    bench.expect(&["src/1/2/c", "src/1/2/3/4/c"]);
+}
+
+#[test]
+fn a_removed_directory_leaves_and_joins_again() {
+    let bench = bench(&["src/dir/a", "src/dir/deep/b"], &["src"]);
+    fs::remove_dir_all(bench.at("src/dir")).unwrap();
+    bench.expect(&["src/dir/a", "src/dir/deep/b"]);
+    bench.write("src/dir/a", "again");
+    bench.expect(&["src/dir/a"]);
+    bench.write("src/dir/a", "changed");
+    bench.expect(&["src/dir/a"]);
+}
+
+#[test]
+fn a_directory_that_comes_back_with_the_same_files_does_not_count_and_is_watched() {
+    let bench = bench(&["src/dir/a", "src/dir/deep/b"], &["src"]);
+    fs::remove_dir_all(bench.at("src/dir")).unwrap();
+    bench.write("src/dir/a", "src/dir/a");
+    bench.write("src/dir/deep/b", "src/dir/deep/b");
+    assert_eq!(bench.reported("src"), set(&[]));
+    bench.write("src/dir/deep/b", "changed");
+    bench.expect(&["src/dir/deep/b"]);
+}
+
+#[test]
+fn a_renamed_directory_counts_with_all_its_files_and_is_watched_under_its_new_name() {
+    let bench = bench(&["src/dir/a", "src/dir/deep/b"], &["src"]);
+    fs::rename(bench.at("src/dir"), bench.at("src/moved")).unwrap();
+    bench.expect(&["src/dir/a", "src/dir/deep/b", "src/moved/a", "src/moved/deep/b"]);
+    bench.write("src/moved/deep/b", "changed");
+    bench.expect(&["src/moved/deep/b"]);
+    bench.write("src/dir/a", "again");
+    bench.expect(&["src/dir/a"]);
+}
+
+#[test]
+fn a_removed_root_is_watched_when_it_comes_back() {
+    let bench = bench(&["web/src/a"], &["web/src"]);
+    fs::remove_dir_all(bench.at("web")).unwrap();
+    bench.expect(&["web/src/a"]);
+    bench.write("web/src/a", "again");
+    bench.expect(&["web/src/a"]);
+    bench.write("web/src/deep/b", "b");
+    bench.expect(&["web/src/deep/b"]);
+}
+
+#[test]
+fn a_root_that_does_not_exist_joins_when_it_is_created() {
+    let bench = bench(&[], &["later/src", "later.toml"]);
+    bench.write("later/other", "");
+    bench.write("later/src/a", "a");
+    bench.expect(&["later/src/a"]);
+    bench.write("later/src/a", "b");
+    bench.write("later.toml", "a");
+    bench.expect(&["later/src/a", "later.toml"]);
+}
+
+#[test]
+fn of_a_directory_with_a_single_watched_file_only_that_file_counts() {
+    let bench = bench(&["app.toml", "other.toml"], &["app.toml"]);
+    bench.write("other.toml", "new");
+    for text in ["one", "two"] {
+        bench.write("app.tmp", text);
+        fs::rename(bench.at("app.tmp"), bench.at("app.toml")).unwrap();
+        assert_eq!(bench.until("app.toml"), set(&[]));
+    }
+    fs::remove_file(bench.at("app.toml")).unwrap();
+    bench.expect(&["app.toml"]);
+    bench.write("app.toml", "again");
+    bench.expect(&["app.toml"]);
+}
+
+#[test]
+fn ignored_files_and_directories_do_not_count() {
+    let bench = unwatched(&["src/a", "src/node_modules/", "src/out/x", "src/.git/", "state/"]);
+    bench.write(".gitignore", "*.log\n/src/out/\n");
+    bench.watch(&[""]);
+    bench.write("src/server.log", "line");
+    bench.write("src/out/x", "new");
+    bench.write("src/node_modules/a/index.js", "new");
+    bench.write("src/.git/index", "new");
+    bench.write("src/.a.swp", "new");
+    bench.write("src/a.test.ts", "new");
+    bench.write("state/x", "new");
+    bench.write("target/debug/app", "new");
+    assert_eq!(bench.reported("src"), set(&["outside"]));
+}
+
+#[test]
+fn a_changed_gitignore_holds_from_then_on() {
+    let bench = bench(&["src/a", "src/gen/b"], &["src"]);
+    bench.write("src/.gitignore", "gen\n");
+    bench.expect(&["src/.gitignore"]);
+    assert_eq!(bench.reported("src"), set(&[]));
+    bench.write("src/gen/b", "new");
+    assert_eq!(bench.reported("src"), set(&[]));
+    fs::remove_file(bench.at("src/.gitignore")).unwrap();
+    bench.until("src/.gitignore");
+    bench.write("src/gen/b", "newer");
+    bench.until("src/gen/b");
+}
+
+#[test]
+fn a_root_inside_an_ignored_place_is_watched() {
+    let bench = unwatched(&["target/generated/a", "src/b"]);
+    bench.write(".gitignore", "target\n");
+    bench.watch(&["", "target/generated"]);
+    bench.write("target/debug", "new");
+    bench.write("target/generated/a", "new");
+    bench.expect(&["target/generated/a"]);
+    assert_eq!(bench.reported("src"), set(&["outside"]));
+}
+
+#[test]
+fn a_linked_root_is_reported_under_its_own_name_and_followed_when_it_changes() {
+    let bench = unwatched(&["releases/1/a", "releases/2/a"]);
+    symlink("releases/1", bench.at("current")).unwrap();
+    bench.watch(&["current"]);
+    bench.write("releases/1/a", "new");
+    bench.expect(&["current/a"]);
+    symlink("releases/2", bench.at("next")).unwrap();
+    fs::rename(bench.at("next"), bench.at("current")).unwrap();
+    bench.until("current/a");
+    bench.write("releases/2/b", "new");
+    bench.until("current/b");
+}
+
+#[test]
+fn links_to_files_and_directories_are_followed_and_their_change_counts() {
+    let bench = unwatched(&["src/a", "shared/deep/b", "config/one", "config/two", "src/node_modules/"]);
+    symlink("../shared", bench.at("src/shared")).unwrap();
+    symlink("../config/one", bench.at("src/config")).unwrap();
+    symlink("..", bench.at("src/loop")).unwrap();
+    symlink("../src", bench.at("shared/back")).unwrap();
+    bench.watch(&["src"]);
+    bench.write("shared/deep/b", "new");
+    bench.expect(&["src/shared/deep/b"]);
+    bench.write("config/one", "new");
+    bench.expect(&["src/config"]);
+    symlink("../config/two", bench.at("src/new")).unwrap();
+    fs::rename(bench.at("src/new"), bench.at("src/config")).unwrap();
+    bench.until("src/config");
+    bench.reported("src");
+    bench.write("config/two", "new");
+    bench.expect(&["src/config"]);
+    fs::remove_file(bench.at("src/shared")).unwrap();
+    bench.until("src/shared");
+}
+
+#[test]
+fn a_file_and_a_directory_may_take_each_others_place() {
+    let bench = bench(&["src/a", "src/b/c"], &["src"]);
+    fs::remove_file(bench.at("src/a")).unwrap();
+    bench.write("src/a/inner", "new");
+    bench.until("src/a/inner");
+    fs::remove_dir_all(bench.at("src/b")).unwrap();
+    bench.write("src/b", "new");
+    bench.expect(&["src/b", "src/b/c"]);
+}
+
+#[test]
+fn an_unchanged_spec_stays_watched_when_others_come_and_go() {
+    let bench = bench(&["src/a", "lib/b"], &["src"]);
+    bench.write("src/a", "during");
+    bench.watcher.set(vec![bench.spec("api", &["lib"]), bench.spec("web", &["src"])]);
+    let mut reports = vec![bench.heard.recv_timeout(LIMIT).unwrap(), bench.heard.recv_timeout(LIMIT).unwrap()];
+    reports.sort_by_key(|report| matches!(report, WatchReport::Armed { .. }));
+    let during = Changed { service: "web".to_owned(), paths: vec!["src/a".into()] };
+    let armed = WatchReport::Armed { service: "api".to_owned(), directories: 1, files: 1 };
+    assert_eq!(reports, [WatchReport::Changed(during), armed]);
+    bench.watcher.set(vec![bench.spec("web", &["src"])]);
+    bench.write("lib/b", "nobody's");
+    bench.write("src/a", "new");
+    bench.expect(&["src/a"]);
+}
+
+#[test]
+fn services_with_the_same_sources_are_each_told() {
+    let bench = unwatched(&["src/a"]);
+    bench.watcher.set(vec![bench.spec("web-0", &["src"]), bench.spec("web-1", &["src"])]);
+    assert_eq!(bench.armed("web-0"), (1, 1));
+    bench.armed("web-1");
+    bench.write("src/a", "new");
+    for name in ["web-0", "web-1"] {
+        let Ok(WatchReport::Changed(changed)) = bench.heard.recv_timeout(LIMIT) else { panic!() };
+        assert_eq!(changed.service, name);
+    }
+}
+
+#[test]
+fn a_file_written_right_after_set_counts() {
+    let bench = unwatched(&["src/a"]);
+    // Beyond the grain of the file system's clock.
+    assert!(bench.heard.recv_timeout(Duration::from_millis(50)).is_err());
+    bench.watcher.set(vec![bench.spec("web", &["src"])]);
+    assert!(bench.heard.recv_timeout(Duration::ZERO).is_err() || true);
+    bench.write("src/b", "new");
+    bench.write("src/a", "new");
+    let reports = bench.heard.iter().filter_map(|report| match report {
+        WatchReport::Changed(changed) => Some(changed.paths),
+        WatchReport::Armed { .. } | WatchReport::Failed { .. } => None,
+    });
+    let mut left: BTreeSet<PathBuf> = ["src/a".into(), "src/b".into()].into();
+    reports.flatten().take_while(|path| {
+        left.remove(path);
+        !left.is_empty()
+    }).for_each(drop);
+}
+
+#[test]
+fn a_bad_glob_fails_its_service_alone() {
+    let bench = unwatched(&["src/a"]);
+    let bad = WatchSpec { ignore: vec!["a[".to_owned()], ..bench.spec("bad", &["src"]) };
+    bench.watcher.set(vec![bad, bench.spec("web", &["src"])]);
+    match bench.heard.recv_timeout(LIMIT) {
+        Ok(WatchReport::Failed { service, why }) => assert!(service == "bad" && why.contains("`a[`"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    bench.armed("web");
+    bench.write("src/a", "new");
+    bench.expect(&["src/a"]);
+}
+
+#[test]
+fn after_lost_events_everything_that_differs_is_found_and_watched_again() {
+    let bench = unwatched(&["src/a", "src/b", "src/gone/c", "src/same/d"]);
+    // Its events lead nowhere: all are lost.
+    let mut ground = Ground::new(|_| {}).unwrap();
+    let mut tree = Tree::new(bench.spec("web", &["src"])).unwrap();
+    tree.baseline(&mut ground, SystemTime::from(clock::wall()));
+    while tree.read_ahead(99, u64::MAX) {}
+    bench.write("src/a", "new");
+    bench.write("src/new/e", "new");
+    fs::remove_dir_all(bench.at("src/gone")).unwrap();
+    let touch = Touch { path: bench.at("src/b"), kind: TouchKind::Other, at: monotonic() + LIMIT };
+    tree.touch(&touch, &mut ground);
+    tree.rescan(&mut ground);
+    let paths: Vec<PathBuf> = tree.settle(monotonic() + LIMIT + LIMIT);
+    assert_eq!(paths, ["src/a", "src/gone/c", "src/new/e"].map(PathBuf::from));
+    assert_eq!(tree.size(), (3, 4));
+    assert!(tree.wants(&bench.at("src/new")) && !tree.wants(&bench.at("src/gone")));
+    assert_eq!(tree.deadline(), None);
+}
+
+#[test]
+fn dropping_the_watcher_ends_its_thread() {
+    let bench = bench(&["src/a"], &["src"]);
+    let Bench { watcher, heard, _temp, workspace: _ } = bench;
+    drop(watcher);
+    assert_eq!(heard.recv_timeout(LIMIT), Err(mpsc::RecvTimeoutError::Disconnected));
+}
+
+#[test]
+fn paths_outside_the_workspace_are_reported_whole() {
+    let bench = unwatched(&["src/a"]);
+    let elsewhere = Path::new("/nowhere/at/all").to_owned();
+    bench.watcher.set(vec![WatchSpec { workspace: elsewhere, ..bench.spec("web", &["src"]) }]);
+    bench.armed("web");
+    bench.write("src/a", "new");
+    bench.until(bench.at("src/a").to_str().unwrap());
+}

@@ -1,0 +1,257 @@
+//! What is known of the files that one set of roots covers, and which of them changed since.
+//! An event only makes a path due; what counts is what lies on the disk then, compared with what was there before. The
+//! walks that fill the index are `walk`.
+
+use super::filter::Filter;
+use super::fingerprint::{Kind, LARGEST_HASHED, Print, Stat, file_hash};
+use super::ground::{Ground, Touch, TouchKind};
+use super::roots::Root;
+use super::rules::Rules;
+use super::WatchSpec;
+use crate::clock;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a path that was touched may take until its writer is done: a save that truncates first, or removes and
+/// renames, is judged by its end. A writer that closes the file is done at once.
+const SETTLE: Duration = Duration::from_millis(50);
+
+/// The index of what the services with the same roots and globs watch.
+#[derive(Debug)]
+pub struct Tree {
+    /// Who is told.
+    pub services: Vec<String>,
+    /// What to watch; its `service` is the first of them.
+    pub(super) spec: WatchSpec,
+    pub(super) filter: Filter,
+    /// Those that exist, in real paths; first the configured ones, then those that links lead to.
+    pub(super) roots: Vec<Root>,
+    /// The directories whose entries count.
+    pub(super) dirs: BTreeMap<PathBuf, Directory>,
+    /// Directories watched only to see a root come or change.
+    pub(super) anchors: BTreeSet<PathBuf>,
+    /// Entries of `anchors` whose touch means a new walk.
+    pub(super) hooks: BTreeSet<PathBuf>,
+    /// Files whose directory left the index; they are looked at when due.
+    pub(super) lost: BTreeMap<PathBuf, Print>,
+    pub(super) pending: BTreeMap<PathBuf, Pending>,
+    /// Files whose hash is not known yet, the most recently written last.
+    pub(super) unread: Vec<PathBuf>,
+    /// The roots, links or rules are not what the index was made of.
+    pub stale: bool,
+    /// The first thing that could not be watched.
+    pub trouble: Option<String>,
+}
+
+/// A directory of the index.
+#[derive(Debug, Default)]
+pub(super) struct Directory {
+    /// All entries count that the filter and the rules let pass; else only the `named`.
+    pub(super) whole: bool,
+    /// Files that are roots by themselves, whatever the filter and the rules say.
+    pub(super) named: BTreeSet<OsString>,
+    pub(super) rules: Rules,
+    pub(super) files: HashMap<OsString, Print>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pending {
+    first: Duration,
+    due: Duration,
+}
+
+impl Tree {
+    /// An empty index; `baseline` fills it.
+    ///
+    /// # Errors
+    /// When a glob of the spec cannot be read.
+    pub fn new(spec: WatchSpec) -> Result<Self, String> {
+        let filter = Filter::new(&spec)?;
+        Ok(Self {
+            services: Vec::new(),
+            spec,
+            filter,
+            roots: Vec::new(),
+            dirs: BTreeMap::new(),
+            anchors: BTreeSet::new(),
+            hooks: BTreeSet::new(),
+            lost: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            unread: Vec::new(),
+            stale: false,
+            trouble: None,
+        })
+    }
+
+    /// Whether it serves this spec, apart from the service's name: instances of a service share one index.
+    pub fn serves(&self, spec: &WatchSpec) -> bool {
+        let WatchSpec { service: _, roots, ignore, workspace, own } = spec;
+        let mine = &self.spec;
+        (roots, ignore, workspace, own) == (&mine.roots, &mine.ignore, &mine.workspace, &mine.own)
+    }
+
+    /// How many directories and files it holds.
+    pub fn size(&self) -> (usize, usize) {
+        (self.dirs.len(), self.dirs.values().map(|dir| dir.files.len()).sum())
+    }
+
+    /// Whether it needs the watch on `dir`.
+    pub fn wants(&self, dir: &Path) -> bool {
+        self.dirs.contains_key(dir) || self.anchors.contains(dir)
+    }
+
+    /// When `settle` has something to do.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.pending.values().map(|pending| pending.due).min()
+    }
+
+    /// Takes note of an event.
+    pub fn touch(&mut self, touch: &Touch, ground: &mut Ground) {
+        let path = touch.path.as_path();
+        let gone = touch.kind == TouchKind::Gone;
+        if self.hooks.contains(path) || gone && self.anchors.contains(path) {
+            self.stale = true;
+        }
+        let is_dir = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
+        if self.dirs.contains_key(path) && (gone || !is_dir) {
+            self.leave(path, touch.at);
+        }
+        let Some((dir, entry)) = self.known_directory(path) else { return };
+        if entry != path {
+            // Deep inside a new directory: where whole trees are watched, its own event may come later or never.
+            if self.keeps(&dir, &entry, true) && entry.is_dir() {
+                self.join(&entry, ground);
+            }
+        } else if self.keeps(&dir, path, is_dir) {
+            if is_dir {
+                self.join(path, ground);
+            } else {
+                self.pend(path.to_owned(), touch.kind == TouchKind::Written, touch.at);
+            }
+        }
+    }
+
+    /// Looks at what is due at `now`, and returns what changed, as reports show it.
+    pub fn settle(&mut self, now: Duration) -> Vec<PathBuf> {
+        let mut due = Vec::new();
+        self.pending.retain(|path, pending| {
+            let is_due = pending.due <= now;
+            if is_due {
+                due.push((path.clone(), pending.first));
+            }
+            !is_due
+        });
+        let changed = due.into_iter().filter(|(path, first)| self.look(path, *first));
+        // Two lines, because `shown` borrows what `look` changes.
+        let changed: Vec<_> = changed.map(|(path, _)| path).collect();
+        let mut shown: Vec<_> = changed.iter().map(|path| self.shown(path)).collect();
+        shown.sort();
+        shown.dedup();
+        shown
+    }
+
+    /// Reads some files whose hash is not known yet, at most `files` of them or `bytes`; false when none is left.
+    pub fn read_ahead(&mut self, mut files: usize, mut bytes: u64) -> bool {
+        while files > 0 && bytes > 0 {
+            let Some(path) = self.unread.pop() else { return false };
+            if self.pending.contains_key(&path) {
+                continue;
+            }
+            let Some(print) = self.print_mut(&path) else { continue };
+            // A file that changed meanwhile has an event on its way, which must find the hash unknown.
+            let unchanged = fs::symlink_metadata(&path).is_ok_and(|metadata| Stat::from(&metadata) == print.stat);
+            if print.hash.is_none() && unchanged && print.stat.len <= LARGEST_HASHED {
+                files -= 1;
+                bytes = bytes.saturating_sub(print.stat.len);
+                *print = Print::baseline(print.stat, file_hash(&path, print.stat.len), Kind::File, clock::monotonic());
+            }
+        }
+        !self.unread.is_empty()
+    }
+
+    /// Makes a path due, at once if its writer is done.
+    pub(super) fn pend(&mut self, path: PathBuf, written: bool, at: Duration) {
+        let pending = self.pending.entry(path).or_insert(Pending { first: at, due: at });
+        pending.due = if written { at } else { pending.first + SETTLE };
+    }
+
+    /// A real path as the configuration would name it.
+    pub(super) fn named(&self, path: &Path) -> PathBuf {
+        let roots = self.roots.iter().filter(|root| path.starts_with(&root.real));
+        let Some(root) = roots.max_by_key(|root| root.real.as_os_str().len()) else { return path.to_owned() };
+        match path.strip_prefix(&root.real) {
+            Ok(rest) if rest.as_os_str().is_empty() => root.given.clone(),
+            Ok(rest) => root.given.join(rest),
+            Err(_) => path.to_owned(),
+        }
+    }
+
+    /// Whether the entry `path` of the directory `dir` counts.
+    pub(super) fn keeps(&self, dir: &Path, path: &Path, is_dir: bool) -> bool {
+        let Some(directory) = self.dirs.get(dir) else { return false };
+        let by_name = path.file_name().is_some_and(|name| directory.named.contains(name));
+        let passes = || self.filter.passes(&self.named(path), is_dir) && !directory.rules.drops(path, is_dir);
+        by_name || directory.whole && passes()
+    }
+
+    fn shown(&self, path: &Path) -> PathBuf {
+        let named = self.named(path);
+        named.strip_prefix(&self.spec.workspace).map_or_else(|_| named.clone(), Path::to_owned)
+    }
+
+    /// The nearest directory of the index above `path`, and its entry that leads there.
+    fn known_directory(&self, path: &Path) -> Option<(PathBuf, PathBuf)> {
+        let steps = path.ancestors().zip(path.ancestors().skip(1));
+        let mut known = steps.filter(|(_, dir)| self.dirs.contains_key(*dir));
+        known.next().map(|(entry, dir)| (dir.to_owned(), entry.to_owned()))
+    }
+
+    /// A directory is gone, with all below it. Its files are looked at later: it may come back with the same.
+    fn leave(&mut self, path: &Path, at: Duration) {
+        let below: Vec<_> = self.dirs.range(path.to_owned()..).map(|(dir, _)| dir.clone()).collect();
+        for dir in below.into_iter().take_while(|dir| dir.starts_with(path)) {
+            for (name, print) in self.dirs.remove(&dir).map(|directory| directory.files).unwrap_or_default() {
+                let file = dir.join(name);
+                self.pend(file.clone(), false, at);
+                self.lost.insert(file, print);
+            }
+        }
+        if self.roots.iter().any(|root| root.real.starts_with(path)) {
+            self.stale = true;
+        }
+    }
+
+    /// Compares what is at `path` with what was there, and takes note of it.
+    fn look(&mut self, path: &Path, first: Duration) -> bool {
+        let known = path.parent().zip(path.file_name()).filter(|(dir, _)| self.dirs.contains_key(*dir));
+        let kept = known.filter(|(dir, _)| self.keeps(dir, path, false));
+        let lost = self.lost.remove(path);
+        let old = lost.or_else(|| known.and_then(|(dir, name)| self.dirs.get_mut(dir)?.files.remove(name)));
+        let new = kept.and_then(|_| Print::look(path));
+        let changed = match (&old, &new) {
+            (None, None) => false,
+            // What is still there became a directory, or ignored.
+            (Some(_), None) => fs::symlink_metadata(path).is_err(),
+            (None, Some(_)) => true,
+            (Some(old), Some(new)) => old.differs(new, first),
+        };
+        let is_link = [&old, &new].into_iter().flatten().any(|print| print.kind == Kind::Link);
+        if is_link && (changed || new.is_none()) || changed && path.file_name() == Some(OsStr::new(".gitignore")) {
+            self.stale = true;
+        }
+        if let Some((dir, name)) = known
+            && let Some(new) = new
+            && let Some(directory) = self.dirs.get_mut(dir)
+        {
+            directory.files.insert(name.to_owned(), new);
+        }
+        changed
+    }
+
+    fn print_mut(&mut self, path: &Path) -> Option<&mut Print> {
+        self.dirs.get_mut(path.parent()?)?.files.get_mut(path.file_name()?)
+    }
+}
