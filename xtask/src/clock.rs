@@ -15,7 +15,10 @@ pub struct Now {
 
 /// Reads both clocks.
 pub fn now() -> Now {
-    Now { monotonic: monotonic(), wall: wall() }
+    Now {
+        monotonic: monotonic(),
+        wall: wall(),
+    }
 }
 
 /// Time since this process first asked; never set back.

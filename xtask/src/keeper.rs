@@ -22,8 +22,14 @@ pub fn run(state_dir: &Path, profile: &str) -> Result<()> {
     let paths = StackPaths::new(state_dir, profile)?;
     paths.make(state_dir)?;
     let alive = Lock::take(&paths.alive)?;
-    let args = ["supervisor".into(), state_dir.as_os_str().to_owned(), profile.into(), paths.socket.clone().into()];
-    let guard = process::guard(own_program()?, &args.map(|arg: OsString| arg)).context("failed to start the supervisor")?;
+    let args = [
+        "supervisor".into(),
+        state_dir.as_os_str().to_owned(),
+        profile.into(),
+        paths.socket.clone().into(),
+    ];
+    let guard =
+        process::guard(own_program()?, &args.map(|arg: OsString| arg)).context("failed to start the supervisor")?;
     // The client reads our stdout until the supervisor alone holds it, and closes it.
     let null = std::fs::File::open("/dev/null").context("failed to open /dev/null")?;
     rustix::stdio::dup2_stdout(&null).context("failed to close stdout")?;
@@ -47,5 +53,9 @@ pub fn run(state_dir: &Path, profile: &str) -> Result<()> {
 pub fn own_program() -> Result<PathBuf> {
     let path = std::env::current_exe().context("failed to find this program's own file")?;
     let replaced = cfg!(target_os = "linux") && !path.exists();
-    Ok(if replaced { PathBuf::from("/proc/self/exe") } else { path })
+    Ok(if replaced {
+        PathBuf::from("/proc/self/exe")
+    } else {
+        path
+    })
 }

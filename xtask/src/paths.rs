@@ -21,14 +21,24 @@ pub fn find_config(named: Option<&Path>, start: &Path) -> Result<PathBuf> {
     if let Some(named) = named {
         let path = start.join(named);
         let path = if path.is_dir() { path.join(CONFIG_FILE) } else { path };
-        return path.canonicalize().with_context(|| format!("failed to find {}", path.display()));
+        return path
+            .canonicalize()
+            .with_context(|| format!("failed to find {}", path.display()));
     }
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
-    let found = start.ancestors().chain(own).map(|dir| dir.join(CONFIG_FILE)).find(|path| path.is_file());
+    let found = start
+        .ancestors()
+        .chain(own)
+        .map(|dir| dir.join(CONFIG_FILE))
+        .find(|path| path.is_file());
     let Some(path) = found else {
-        bail!("no {CONFIG_FILE} in {} or above it; write one, or name it with --file", start.display());
+        bail!(
+            "no {CONFIG_FILE} in {} or above it; write one, or name it with --file",
+            start.display()
+        );
     };
-    path.canonicalize().with_context(|| format!("failed to find {}", path.display()))
+    path.canonicalize()
+        .with_context(|| format!("failed to find {}", path.display()))
 }
 
 /// The files of one stack.
@@ -107,7 +117,12 @@ impl Lock {
     }
 
     fn with(path: &Path, operation: FlockOperation) -> Result<Option<Self>> {
-        let open = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
+        let open = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(path);
         let file = open.with_context(|| format!("failed to open {}", path.display()))?;
         loop {
             match flock(&file, operation) {
@@ -128,9 +143,15 @@ impl Lock {
 pub fn runtime_dir(room: usize) -> Result<PathBuf> {
     let fits = |dir: &PathBuf| dir.is_absolute() && dir.as_os_str().len() + 1 + room <= SOCKET_LIMIT;
     let user = rustix::process::getuid().as_raw();
-    let xdg = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| dir.is_dir());
+    let xdg = std::env::var_os("XDG_RUNTIME_DIR")
+        .map(PathBuf::from)
+        .filter(|dir| dir.is_dir());
     let name = format!("xtask-{user}");
-    let places = [xdg.map(|dir| dir.join("xtask")), Some(std::env::temp_dir().join(&name)), Some(Path::new("/tmp").join(&name))];
+    let places = [
+        xdg.map(|dir| dir.join("xtask")),
+        Some(std::env::temp_dir().join(&name)),
+        Some(Path::new("/tmp").join(&name)),
+    ];
     let Some(dir) = places.into_iter().flatten().find(fits) else {
         bail!("no directory for sockets has a path short enough; set XDG_RUNTIME_DIR to a short one");
     };
@@ -152,7 +173,10 @@ pub fn private_dir(path: &Path) -> Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
         .with_context(|| format!("failed to make directory {}", path.display()))
 }
 
@@ -172,7 +196,12 @@ pub fn make_private(path: &Path, mode: u32) -> Result<()> {
 pub fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
     let temporary = path.with_extension("tmp");
     let write = || -> std::io::Result<()> {
-        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .mode(0o600)
+            .open(&temporary)?;
         std::io::Write::write_all(&mut file, content)?;
         fs::rename(&temporary, path)
     };
@@ -194,5 +223,7 @@ pub fn remove_if_there(path: &Path) -> Result<()> {
 
 /// FNV-1a: the same in every version of the program, unlike the standard library's hash.
 fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }

@@ -65,6 +65,10 @@ impl Policy {
     /// The delay after `previous` in a growing backoff, or the first one.
     pub fn next_backoff(&self, previous: Option<Duration>) -> Option<Duration> {
         let first = self.exp_backoff_restart_delay?;
-        Some(previous.map_or(first, |delay| delay.mul_f64(BACKOFF_FACTOR)).min(BACKOFF_CAP))
+        Some(
+            previous
+                .map_or(first, |delay| delay.mul_f64(BACKOFF_FACTOR))
+                .min(BACKOFF_CAP),
+        )
     }
 }

@@ -17,7 +17,10 @@ pub(super) fn run(workspace: &Workspace, args: &Build) -> Result<u8> {
         let mut named = Vec::new();
         for name in &args.tasks {
             if !config.tasks.contains_key(name) {
-                bail!("no task `{name}`{}", did_you_mean(name, config.tasks.keys().map(String::as_str)));
+                bail!(
+                    "no task `{name}`{}",
+                    did_you_mean(name, config.tasks.keys().map(String::as_str))
+                );
             }
             named.push(workspace.task(&config, &plan.profile, name, &invocation)?);
         }
@@ -25,7 +28,11 @@ pub(super) fn run(workspace: &Workspace, args: &Build) -> Result<u8> {
     };
     if builds.is_empty() {
         let tasks: Vec<&str> = config.tasks.keys().map(String::as_str).collect();
-        anstream::eprintln!("profile {} has nothing to build; the tasks are: {}", plan.profile, tasks.join(", "));
+        anstream::eprintln!(
+            "profile {} has nothing to build; the tasks are: {}",
+            plan.profile,
+            tasks.join(", ")
+        );
     }
     tasks::build::run(&builds, &invocation.shell)?;
     Ok(0)

@@ -13,7 +13,11 @@ pub(super) fn run(workspace: &Workspace) -> Result<u8> {
     let mut problems = Vec::new();
     for profile in &profiles {
         if let Err(Problems(_, more)) = workspace.plan_of(&config, Some(profile), &invocation) {
-            problems.extend(more.into_iter().filter(|problem| !problems.contains(problem)).collect::<Vec<_>>());
+            problems.extend(
+                more.into_iter()
+                    .filter(|problem| !problems.contains(problem))
+                    .collect::<Vec<_>>(),
+            );
         }
     }
     if !problems.is_empty() {

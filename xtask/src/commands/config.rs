@@ -9,7 +9,11 @@ use anyhow::Result;
 pub(super) fn run(workspace: &Workspace, args: &Config) -> Result<u8> {
     let plan = workspace.plan(args.profile.as_deref(), &invocation(Options::default()))?;
     let view = view::of(&plan);
-    let text = if args.json { serde_json::to_string_pretty(&view)? + "\n" } else { crate::config::to_toml(&view)? };
+    let text = if args.json {
+        serde_json::to_string_pretty(&view)? + "\n"
+    } else {
+        crate::config::to_toml(&view)?
+    };
     ui::print(&text)?;
     Ok(0)
 }

@@ -27,7 +27,11 @@ pub(super) fn run(workspace: &Workspace, args: Dev) -> Result<u8> {
         // The loop that listens may be over: then the command is about to end anyway.
         let _ = interrupts.send(Wake::Interrupted);
     })?;
-    let profile = if args.caddy { Some("caddy") } else { args.profile.as_deref() };
+    let profile = if args.caddy {
+        Some("caddy")
+    } else {
+        args.profile.as_deref()
+    };
     let options = Options {
         only: args.only.clone(),
         except: args.except.clone(),
@@ -43,7 +47,12 @@ pub(super) fn run(workspace: &Workspace, args: Dev) -> Result<u8> {
         return Ok(follow::KILLED);
     }
     let paths = workspace.stack(&plan.profile)?;
-    let session = Session { args: &args, paths: &paths, sender, wakes: &wakes };
+    let session = Session {
+        args: &args,
+        paths: &paths,
+        sender,
+        wakes: &wakes,
+    };
     session.start(&plan, &invocation, taken_ids)
 }
 
@@ -79,7 +88,9 @@ impl Session<'_> {
             }
             Err(error) => return Err(error.into()),
         };
-        if self.args.detach { self.detached(connection, plan) } else {
+        if self.args.detach {
+            self.detached(connection, plan)
+        } else {
             if !owner {
                 anstream::eprintln!("{} is running already; following it, Ctrl-C leaves it up", plan.profile);
             }
@@ -117,7 +128,11 @@ impl Session<'_> {
         asking.send(Request::Status)?;
         while let Ok(Wake::Reply(answer)) = self.wakes.recv() {
             if let Reply::Status(stack) = answer? {
-                let text = if self.args.json { status::json(vec![*stack])? } else { ui::table::render(&[*stack]) };
+                let text = if self.args.json {
+                    status::json(vec![*stack])?
+                } else {
+                    ui::table::render(&[*stack])
+                };
                 ui::print(&text)?;
                 break;
             }
@@ -126,7 +141,9 @@ impl Session<'_> {
     }
 
     fn report(&self, failures: &[Failure], plan: &Plan) -> Result<u8> {
-        let Some(error) = stacks::failed(failures) else { return Ok(0) };
+        let Some(error) = stacks::failed(failures) else {
+            return Ok(0);
+        };
         for failure in failures {
             self.show_last_lines(failure, plan);
         }
@@ -139,8 +156,10 @@ impl Session<'_> {
         selection.logs.retain(|input| input.service == failure.service);
         selection.events.clear();
         // The failure itself is told anyway; a log that cannot be read adds nothing.
-        let Ok((lines, _)) = crate::log::reader::last(&selection, LAST_LINES) else { return };
-        let text = crate::ui::style::Style::people(&selection).render(&lines);
+        let Ok((lines, _)) = crate::log::reader::last(&selection, LAST_LINES) else {
+            return;
+        };
+        let text = ui::style::Style::people(&selection).render(&lines);
         anstream::eprint!("{}", String::from_utf8_lossy(&text));
     }
 }
@@ -158,7 +177,12 @@ impl follow::Launched for Session<'_> {
     }
 
     fn profile(&self) -> String {
-        self.paths.dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
+        self.paths
+            .dir
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
     }
 
     fn wakes(&self) -> &Receiver<Wake> {

@@ -28,7 +28,6 @@ pub(super) enum Wake {
 pub(super) struct Follower {
     follow: Follow,
     style: Style,
-    #[expect(dead_code, reason = "dropping it ends the watch")]
     watch: FileWatch,
 }
 
@@ -49,6 +48,7 @@ impl Follower {
 
     /// Prints what is new.
     pub(super) fn print(&mut self) -> Result<()> {
+        self.watch.rearm().context("failed to watch the logs")?;
         loop {
             let lines = self.follow.read_new().context("failed to read the logs")?;
             if lines.is_empty() {
@@ -94,7 +94,12 @@ pub(super) fn receive_all(mut connection: Connection, wake: Sender<Wake>) -> Res
 }
 
 /// Prints until the stack ends, or until Ctrl-C: that stops the stack if it is ours, and a second one kills it.
-pub(super) fn follow(follower: &mut Follower, connection: Connection, mut owner: bool, by: &impl Launched) -> Result<u8> {
+pub(super) fn follow(
+    follower: &mut Follower,
+    connection: Connection,
+    mut owner: bool,
+    by: &impl Launched,
+) -> Result<u8> {
     let mut asking = connection.second()?;
     receive_all(connection, by.sender())?;
     let profile = by.profile();
@@ -106,7 +111,9 @@ pub(super) fn follow(follower: &mut Follower, connection: Connection, mut owner:
             Wake::Reply(Ok(Reply::Owner(now))) => owner = now,
             Wake::Reply(Ok(Reply::Done { failures })) => by.launched(&failures),
             Wake::Reply(Ok(Reply::Ended { failures })) => return end(follower, &failures, interrupts, by),
-            Wake::Reply(Ok(Reply::Working | Reply::Leaving | Reply::Refused(_) | Reply::Status(_) | Reply::Invocation(_))) => {}
+            Wake::Reply(Ok(
+                Reply::Working | Reply::Leaving | Reply::Refused(_) | Reply::Status(_) | Reply::Invocation(_),
+            )) => {}
             Wake::Reply(Err(Unanswered::Closed | Unanswered::Leaving)) => {
                 by.ended(&profile)?;
                 bail!("the supervisor of {profile} ended without a word; what it ran was ended, see supervisor.log");

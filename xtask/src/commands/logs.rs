@@ -30,7 +30,11 @@ pub(super) fn run(workspace: &Workspace, args: &Logs) -> Result<u8> {
         selection.events.clear();
     }
     let (lines, follow) = reader::last(&selection, args.lines.unwrap_or(LINES)).context("failed to read the logs")?;
-    let style = if args.raw { Style::Raw } else { Style::people(&selection) };
+    let style = if args.raw {
+        Style::Raw
+    } else {
+        Style::people(&selection)
+    };
     ui::print_bytes(&style.render(&lines))?;
     if args.no_follow {
         return Ok(0);
@@ -69,12 +73,23 @@ pub(super) fn selection(
     let several = chosen.iter().filter(|names| !names.is_empty()).count() > 1;
     let mut selection = Selection::default();
     for ((paths, stack), names) in found.iter().zip(chosen) {
-        let label = |name: &str| if several { format!("{}/{name}", stack.profile) } else { name.to_owned() };
+        let label = |name: &str| {
+            if several {
+                format!("{}/{name}", stack.profile)
+            } else {
+                name.to_owned()
+            }
+        };
         for service in stack.services.iter().filter(|service| names.contains(&service.name)) {
             let files = [(Stream::Out, &service.out_log), (Stream::Err, &service.error_log)];
-            for (stream, path) in files.into_iter().filter(|(stream, _)| streams.is_empty() || streams.contains(stream)) {
+            for (stream, path) in files
+                .into_iter()
+                .filter(|(stream, _)| streams.is_empty() || streams.contains(stream))
+            {
                 let service = label(&service.name);
-                selection.logs.extend(path.clone().map(|path| LogInput { service, stream, path }));
+                selection
+                    .logs
+                    .extend(path.clone().map(|path| LogInput { service, stream, path }));
             }
         }
         if names.is_empty() {
@@ -83,7 +98,11 @@ pub(super) fn selection(
         selection.events.push(EventInput {
             path: paths.events.clone(),
             services: (!patterns.is_empty()).then_some(names),
-            prefix: if several { format!("{}/", stack.profile) } else { String::new() },
+            prefix: if several {
+                format!("{}/", stack.profile)
+            } else {
+                String::new()
+            },
         });
     }
     Ok(selection)
@@ -96,10 +115,16 @@ pub(super) fn of_plan(plan: &Plan, paths: &StackPaths) -> Selection {
         let files = [(Stream::Out, &service.out_file), (Stream::Err, &service.error_file)];
         for (stream, path) in files {
             let service = service.name.clone();
-            selection.logs.extend(path.clone().map(|path| LogInput { service, stream, path }));
+            selection
+                .logs
+                .extend(path.clone().map(|path| LogInput { service, stream, path }));
         }
     }
-    selection.events.push(EventInput { path: paths.events.clone(), services: None, prefix: String::new() });
+    selection.events.push(EventInput {
+        path: paths.events.clone(),
+        services: None,
+        prefix: String::new(),
+    });
     selection
 }
 
@@ -111,13 +136,21 @@ fn stopped(workspace: &Workspace, profile: Option<&str>) -> Result<(StackPaths, 
     let paths = workspace.stack(&profile)?;
     let plan = workspace.plan(Some(&profile), &invocation(Options::default()));
     let mut files: Vec<(String, Option<PathBuf>, Option<PathBuf>)> = match plan {
-        Ok(plan) => plan.services.into_iter().map(|plan| (plan.name, plan.out_file, plan.error_file)).collect(),
+        Ok(plan) => plan
+            .services
+            .into_iter()
+            .map(|plan| (plan.name, plan.out_file, plan.error_file))
+            .collect(),
         // A broken `dev.toml` hides no logs.
         Err(config::Problems(..)) => Vec::new(),
     };
     for entry in std::fs::read_dir(&paths.logs).into_iter().flatten().flatten() {
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        let Some((service, _, None)) = parse_name(&name) else { continue };
+        let Ok(name) = entry.file_name().into_string() else {
+            continue;
+        };
+        let Some((service, _, None)) = parse_name(&name) else {
+            continue;
+        };
         if !files.iter().any(|(known, ..)| known == service) {
             let log = |stream| Some(crate::log::log_file(&paths.logs, service, stream));
             files.push((service.to_owned(), log(Stream::Out), log(Stream::Err)));
@@ -131,6 +164,15 @@ fn stopped(workspace: &Workspace, profile: Option<&str>) -> Result<(StackPaths, 
 
 /// The profile whose supervisor wrote last.
 fn last_run(workspace: &Workspace) -> Option<String> {
-    let written = |profile: &String| std::fs::metadata(workspace.state_dir.join(profile).join("supervisor.log")).ok()?.modified().ok();
-    workspace.known_profiles().into_iter().filter(|profile| written(profile).is_some()).max_by_key(written)
+    let written = |profile: &String| {
+        std::fs::metadata(workspace.state_dir.join(profile).join("supervisor.log"))
+            .ok()?
+            .modified()
+            .ok()
+    };
+    workspace
+        .known_profiles()
+        .into_iter()
+        .filter(|profile| written(profile).is_some())
+        .max_by_key(written)
 }

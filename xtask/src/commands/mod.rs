@@ -38,7 +38,11 @@ impl std::error::Error for Coded {}
 
 /// The command was not said clearly enough: exit code 2.
 fn usage(message: impl Into<String>) -> anyhow::Error {
-    Coded { code: 2, message: message.into() }.into()
+    Coded {
+        code: 2,
+        message: message.into(),
+    }
+    .into()
 }
 
 /// The exit code of an error.
@@ -50,7 +54,10 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
 pub fn describe(error: &anyhow::Error) -> String {
     let text = format!("{error:#}");
     // Several problems at once are several lines, each an error of its own.
-    text.lines().map(|line| format!("error: {line}")).collect::<Vec<_>>().join("\n")
+    text.lines()
+        .map(|line| format!("error: {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// Does what the command line says.
@@ -75,8 +82,6 @@ pub(crate) fn run(cli: Cli) -> Result<u8> {
         Verb::Build(args) => build::run(&workspace()?, &args),
         Verb::Ci => crate::tasks::ci::run().map(|()| 0),
         Verb::Keeper(args) => crate::keeper::run(&args.state_dir, &args.profile).map(|()| 0),
-        Verb::Supervisor(args) => {
-            crate::supervisor::run(&args.state_dir, &args.profile, args.socket).map(|()| 0)
-        }
+        Verb::Supervisor(args) => crate::supervisor::run(&args.state_dir, &args.profile, args.socket).map(|()| 0),
     }
 }

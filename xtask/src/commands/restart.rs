@@ -16,19 +16,36 @@ pub(super) fn run(workspace: &Workspace, args: &Restart) -> Result<u8> {
     }
     let statuses: Vec<_> = running.iter().map(|running| &running.status).collect();
     let chosen = select::select_one(&statuses, &args.services)?;
-    for (running, services) in running.iter_mut().zip(chosen).filter(|(_, services)| !services.is_empty()) {
+    for (running, services) in running
+        .iter_mut()
+        .zip(chosen)
+        .filter(|(_, services)| !services.is_empty())
+    {
         let known = started_with(&mut running.connection)?;
-        let invocation = if args.update_env { invocation(known.options.clone()) } else { known };
+        let invocation = if args.update_env {
+            invocation(known.options.clone())
+        } else {
+            known
+        };
         let plan = workspace.plan(Some(&running.status.profile), &invocation)?;
         let mut builds = Vec::new();
-        for build in plan.services.iter().filter(|plan| services.contains(&plan.name)).flat_map(|plan| &plan.builds) {
+        for build in plan
+            .services
+            .iter()
+            .filter(|plan| services.contains(&plan.name))
+            .flat_map(|plan| &plan.builds)
+        {
             if !builds.contains(build) {
                 builds.push(build.clone());
             }
         }
         tasks::build::run(&builds, &invocation.shell)?;
         let (plan, invocation) = (Box::new(plan), Box::new(invocation));
-        let failures = running.connection.ask(Request::Restart { services, plan, invocation })?;
+        let failures = running.connection.ask(Request::Restart {
+            services,
+            plan,
+            invocation,
+        })?;
         if let Some(error) = stacks::failed(&failures) {
             return Err(error);
         }

@@ -15,7 +15,11 @@ pub(super) fn select(stacks: &[&Stack], patterns: &[String]) -> Result<Vec<Vec<S
         let matches = matcher(pattern)?;
         let mut found = false;
         for (stack, chosen) in stacks.iter().zip(&mut chosen) {
-            for service in stack.services.iter().filter(|service| matches(service.id, &service.name)) {
+            for service in stack
+                .services
+                .iter()
+                .filter(|service| matches(service.id, &service.name))
+            {
                 found = true;
                 if !chosen.contains(&service.name) {
                     chosen.push(service.name.clone());
@@ -23,7 +27,10 @@ pub(super) fn select(stacks: &[&Stack], patterns: &[String]) -> Result<Vec<Vec<S
             }
         }
         if !found {
-            let names = stacks.iter().flat_map(|stack| &stack.services).map(|service| service.name.as_str());
+            let names = stacks
+                .iter()
+                .flat_map(|stack| &stack.services)
+                .map(|service| service.name.as_str());
             bail!("no service `{pattern}`{}", did_you_mean(pattern, names));
         }
     }
@@ -40,8 +47,15 @@ pub(super) fn select_one(stacks: &[&Stack], patterns: &[String]) -> Result<Vec<V
         .map(|(stack, _)| stack.profile.as_str())
         .collect();
     if hit.len() > 1 {
-        let what = if patterns.is_empty() { "the services are".to_owned() } else { format!("{} is", patterns.join(", ")) };
-        return Err(usage(format!("{what} in several stacks: {}; say which with -p", hit.join(", "))));
+        let what = if patterns.is_empty() {
+            "the services are".to_owned()
+        } else {
+            format!("{} is", patterns.join(", "))
+        };
+        return Err(usage(format!(
+            "{what} in several stacks: {}; say which with -p",
+            hit.join(", ")
+        )));
     }
     Ok(chosen)
 }
@@ -55,7 +69,9 @@ fn matcher(pattern: &str) -> Result<Matcher> {
     if let Ok(wanted) = pattern.parse::<u32>() {
         return Ok(Box::new(move |id, _| id == wanted));
     }
-    let Ok(glob) = Glob::new(pattern) else { bail!("`{pattern}` is not a name, a glob or an id") };
+    let Ok(glob) = Glob::new(pattern) else {
+        bail!("`{pattern}` is not a name, a glob or an id")
+    };
     let glob = glob.compile_matcher();
     Ok(Box::new(move |_, name| glob.is_match(name)))
 }

@@ -37,19 +37,31 @@ pub(super) fn connect(paths: &StackPaths) -> Result<Option<Connection>> {
 /// What `state.json` names is trusted only when it lies in a directory of the user's alone.
 fn is_ours(socket: &Path) -> bool {
     let meta = socket.parent().and_then(|dir| std::fs::symlink_metadata(dir).ok());
-    meta.is_some_and(|meta| meta.is_dir() && meta.uid() == rustix::process::getuid().as_raw() && meta.mode() & 0o077 == 0)
+    meta.is_some_and(|meta| {
+        meta.is_dir() && meta.uid() == rustix::process::getuid().as_raw() && meta.mode() & 0o077 == 0
+    })
 }
 
 /// All running stacks, or the one of `profile`, in the order of their profiles' names.
 pub(super) fn running(workspace: &Workspace, profile: Option<&str>) -> Result<Vec<Running>> {
     let mut all = Vec::new();
-    for name in workspace.known_profiles().iter().filter(|name| profile.is_none_or(|profile| profile == *name)) {
+    for name in workspace
+        .known_profiles()
+        .iter()
+        .filter(|name| profile.is_none_or(|profile| profile == *name))
+    {
         let paths = workspace.stack(name)?;
-        let Some(mut connection) = connect(&paths)? else { continue };
+        let Some(mut connection) = connect(&paths)? else {
+            continue;
+        };
         let asked = status(&mut connection).with_context(|| format!("failed to ask for the status of profile {name}"));
         // One that ends just now runs no more.
         if let Some(status) = asked? {
-            all.push(Running { paths, status, connection });
+            all.push(Running {
+                paths,
+                status,
+                connection,
+            });
         }
     }
     Ok(all)
@@ -80,7 +92,10 @@ pub(super) fn clear_stale(paths: &StackPaths) -> Result<()> {
     }
     // A keeper that still lives does this itself; when it has, nothing is found here.
     if !wait_until_released(paths, GONE_LIMIT) {
-        bail!("the keeper of profile {} still ends what its supervisor left; try again", state.profile);
+        bail!(
+            "the keeper of profile {} still ends what its supervisor left; try again",
+            state.profile
+        );
     }
     if state.boot == process::boot_id() {
         let killed = process::kill_tagged(state.nonce).context("failed to end what an earlier supervisor left")?;
@@ -109,6 +124,9 @@ pub(super) fn failed(failures: &[Failure]) -> Option<anyhow::Error> {
     if failures.is_empty() {
         return None;
     }
-    let lines: Vec<String> = failures.iter().map(|failure| format!("{}: {}", failure.service, failure.reason)).collect();
+    let lines: Vec<String> = failures
+        .iter()
+        .map(|failure| format!("{}: {}", failure.service, failure.reason))
+        .collect();
     Some(anyhow::anyhow!(lines.join("\n")))
 }

@@ -13,7 +13,11 @@ pub(super) fn run(workspace: &Workspace, args: &Named) -> Result<u8> {
     }
     let statuses: Vec<_> = running.iter().map(|running| &running.status).collect();
     let chosen = select::select_one(&statuses, &args.services)?;
-    for (running, services) in running.iter_mut().zip(chosen).filter(|(_, services)| !services.is_empty()) {
+    for (running, services) in running
+        .iter_mut()
+        .zip(chosen)
+        .filter(|(_, services)| !services.is_empty())
+    {
         let failures = running.connection.ask(Request::Start { services })?;
         if let Some(error) = stacks::failed(&failures) {
             return Err(error);

@@ -25,7 +25,10 @@ pub(super) fn reach(paths: &StackPaths, state_dir: &Path, profile: &str) -> Resu
     start_keeper(state_dir, profile).context("failed to start the supervisor")?;
     match Connection::open(&paths.socket)? {
         Some(connection) => Ok(connection),
-        None => bail!("the supervisor ended right after its start; see {}", paths.events.display()),
+        None => bail!(
+            "the supervisor ended right after its start; see {}",
+            paths.events.display()
+        ),
     }
 }
 

@@ -21,7 +21,10 @@ pub(super) fn run(workspace: &Workspace, args: &Stop) -> Result<u8> {
     }
     if running.len() > 1 && !args.all {
         let names: Vec<&str> = running.iter().map(|running| running.status.profile.as_str()).collect();
-        return Err(usage(format!("several stacks are running: {}; say which with -p, or --all", names.join(", "))));
+        return Err(usage(format!(
+            "several stacks are running: {}; say which with -p, or --all",
+            names.join(", ")
+        )));
     }
     for profile in workspace.known_profiles() {
         if args.profile.as_deref().is_none_or(|wanted| wanted == profile) {
@@ -45,9 +48,21 @@ fn stop_services(mut running: Vec<Running>, args: &Stop) -> Result<u8> {
     }
     let statuses: Vec<_> = running.iter().map(|running| &running.status).collect();
     let chosen = select::select_one(&statuses, &args.services)?;
-    for (running, services) in running.iter_mut().zip(chosen).filter(|(_, services)| !services.is_empty()) {
-        let gently = Request::Stop { services: services.clone(), kill: false };
-        let failures = ask_within(&mut running.connection, gently, args.timeout, Request::Stop { services, kill: true })?;
+    for (running, services) in running
+        .iter_mut()
+        .zip(chosen)
+        .filter(|(_, services)| !services.is_empty())
+    {
+        let gently = Request::Stop {
+            services: services.clone(),
+            kill: false,
+        };
+        let failures = ask_within(
+            &mut running.connection,
+            gently,
+            args.timeout,
+            Request::Stop { services, kill: true },
+        )?;
         if let Some(error) = stacks::failed(&failures) {
             return Err(error);
         }

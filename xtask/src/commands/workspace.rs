@@ -12,8 +12,6 @@ use std::path::{Path, PathBuf};
 pub(super) struct Workspace {
     /// Where `dev.toml` is.
     pub(super) file: PathBuf,
-    /// Its directory.
-    pub(super) dir: PathBuf,
     /// Where logs and state are kept.
     pub(super) state_dir: PathBuf,
     text: String,
@@ -27,7 +25,7 @@ impl Workspace {
         let text = std::fs::read_to_string(&file).with_context(|| format!("failed to read {}", file.display()))?;
         let dir = file.parent().unwrap_or(Path::new("/")).to_owned();
         let state_dir = dir.join(crate::config::state_dir(&text).unwrap_or_else(|| ".dev".to_owned()));
-        Ok(Self { file, dir, state_dir, text })
+        Ok(Self { file, state_dir, text })
     }
 
     /// `dev.toml` as types.

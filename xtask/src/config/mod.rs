@@ -90,7 +90,11 @@ pub struct Profile {
 
 /// The `state_dir` of a text, as far as it can be read: a broken `dev.toml` must not hide what runs.
 pub fn state_dir(text: &str) -> Option<String> {
-    text.parse::<toml::Table>().ok()?.get("state_dir")?.as_str().map(str::to_owned)
+    text.parse::<toml::Table>()
+        .ok()?
+        .get("state_dir")?
+        .as_str()
+        .map(str::to_owned)
 }
 
 /// Nested values as TOML.

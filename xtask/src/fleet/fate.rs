@@ -2,8 +2,8 @@
 //! Pure; the supervisor answers waiting commands by it.
 
 use super::{Fleet, Member, ServiceId};
-use serde::{Deserialize, Serialize};
 use crate::lifecycle::{Phase, Ready, State, Wanted};
+use serde::{Deserialize, Serialize};
 
 /// What a command waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,7 +72,9 @@ impl Fleet {
             State::Errored | State::Blocked { .. } => Fate::Failed(self.why(id, member)),
             State::Launching(None) if depth < self.members.len() => self.dependencies_fate(member, depth),
             State::Launching(_) | State::WaitingRestart { .. } => Fate::Open,
-            State::Ending { phase: Phase::Stuck, .. } => Fate::Failed(self.why(id, member)),
+            State::Ending {
+                phase: Phase::Stuck, ..
+            } => Fate::Failed(self.why(id, member)),
             State::Ending { .. } => Fate::Open,
         }
     }
@@ -80,7 +82,9 @@ impl Fleet {
     /// A launch that waits for something out of reach is itself out of reach.
     fn dependencies_fate(&self, member: &Member, depth: usize) -> Fate {
         for dependency in &member.plan.depends_on {
-            let Some(id) = self.find(&dependency.name) else { continue };
+            let Some(id) = self.find(&dependency.name) else {
+                continue;
+            };
             let Some(other) = self.get(id) else { continue };
             if super::is_met(&other.service, dependency.condition) {
                 continue;
@@ -100,9 +104,9 @@ impl Fleet {
 fn down(member: &Member) -> Fate {
     match &member.service.state {
         State::Stopped => Fate::Reached,
-        State::Ending { phase: Phase::Stuck, .. } => {
-            Fate::Failed(member.service.reason().unwrap_or_else(|| "survives SIGKILL".to_owned()))
-        }
+        State::Ending {
+            phase: Phase::Stuck, ..
+        } => Fate::Failed(member.service.reason().unwrap_or_else(|| "survives SIGKILL".to_owned())),
         _ if member.service.wanted == Wanted::Up => Fate::Failed("it was started again meanwhile".to_owned()),
         State::Launching(_)
         | State::Blocked { .. }

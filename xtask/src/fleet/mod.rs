@@ -3,6 +3,8 @@
 
 mod fate;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;
 
 pub use fate::{Fate, Goal};
@@ -56,7 +58,10 @@ impl Fleet {
 
     /// The id of the service of this name.
     pub fn find(&self, name: &str) -> Option<ServiceId> {
-        self.members.iter().find(|(_, member)| member.plan.name == name).map(|(id, _)| *id)
+        self.members
+            .iter()
+            .find(|(_, member)| member.plan.name == name)
+            .map(|(id, _)| *id)
     }
 
     /// Brings the fleet in line with a plan: what differs restarts, what is new or was down starts, what is gone stops.
@@ -104,18 +109,25 @@ impl Fleet {
         }
         let free = |id: &u32| !taken.contains(id) && !self.members.contains_key(&ServiceId(*id));
         let id = ServiceId((0..).find(free).unwrap_or(u32::MAX));
-        let member =
-            Member { plan, service: Service::new(), incoming: None, leaving: false, beside: BTreeMap::new() };
+        let member = Member {
+            plan,
+            service: Service::new(),
+            incoming: None,
+            leaving: false,
+            beside: BTreeMap::new(),
+        };
         self.members.insert(id, member);
         id
     }
 
     /// Starts what is down and restarts what differs; what is up and the same stays as it is.
     fn bring_up(&mut self, id: ServiceId, now: Now) -> Vec<Task> {
-        let Some(member) = self.members.get(&id) else { return Vec::new() };
+        let Some(member) = self.members.get(&id) else {
+            return Vec::new();
+        };
         let differs = member.incoming.is_some();
-        let down = member.service.wanted == Wanted::Down
-            || matches!(member.service.state, State::Stopped | State::Errored);
+        let down =
+            member.service.wanted == Wanted::Down || matches!(member.service.state, State::Stopped | State::Errored);
         match (down, differs) {
             (true, _) => self.step(id, Event::Start, now),
             (false, true) => self.step(id, Event::Restart(Cause::Configuration), now),
@@ -145,13 +157,25 @@ impl Fleet {
         let due = |member: &Member| {
             lifecycle::deadline(&member.service, &member.plan.policy).is_some_and(|at| at <= now.monotonic)
         };
-        let ids: Vec<ServiceId> = self.members.iter().filter(|(_, member)| due(member)).map(|(id, _)| *id).collect();
-        if ids.is_empty() { Vec::new() } else { self.apply_all(&ids, &Event::Tick, now) }
+        let ids: Vec<ServiceId> = self
+            .members
+            .iter()
+            .filter(|(_, member)| due(member))
+            .map(|(id, _)| *id)
+            .collect();
+        if ids.is_empty() {
+            Vec::new()
+        } else {
+            self.apply_all(&ids, &Event::Tick, now)
+        }
     }
 
     /// When the fleet next needs a tick, if ever.
     pub fn deadline(&self) -> Option<Monotonic> {
-        self.members.values().filter_map(|member| lifecycle::deadline(&member.service, &member.plan.policy)).min()
+        self.members
+            .values()
+            .filter_map(|member| lifecycle::deadline(&member.service, &member.plan.policy))
+            .min()
     }
 
     /// The services that `ids` depend on, directly or not, and `ids` themselves.
@@ -179,18 +203,24 @@ impl Fleet {
 
     /// Whether nothing runs any more and nothing is wanted up.
     pub fn is_down(&self) -> bool {
-        self.members.values().all(|member| member.service.state == State::Stopped)
+        self.members
+            .values()
+            .all(|member| member.service.state == State::Stopped)
     }
 
     /// Why the service is not as wanted; a launch that waits says for what.
     pub fn reason(&self, id: ServiceId) -> Option<String> {
         let member = self.members.get(&id)?;
-        let waits = (member.service.state == State::Launching(None)).then(|| self.waits_for(member)).flatten();
+        let waits = (member.service.state == State::Launching(None))
+            .then(|| self.waits_for(member))
+            .flatten();
         waits.or_else(|| member.service.reason())
     }
 
     fn step(&mut self, id: ServiceId, event: Event, now: Now) -> Vec<Task> {
-        let Some(member) = self.members.get_mut(&id) else { return Vec::new() };
+        let Some(member) = self.members.get_mut(&id) else {
+            return Vec::new();
+        };
         let service = std::mem::take(&mut member.service);
         let (service, actions) = lifecycle::step(service, event, &member.plan.policy, now);
         member.service = service;
@@ -203,7 +233,11 @@ impl Fleet {
         let mut tasks = Vec::new();
         loop {
             self.renew_plans();
-            let Some((id, event)) = self.members.iter().find_map(|(id, member)| Some((*id, self.due(member)?))) else {
+            let Some((id, event)) = self
+                .members
+                .iter()
+                .find_map(|(id, member)| Some((*id, self.due(member)?)))
+            else {
                 return tasks;
             };
             if let Event::Go(run) = event {
@@ -221,18 +255,23 @@ impl Fleet {
                 member.plan = plan;
             }
         }
-        self.members.retain(|_, member| !(member.leaving && member.service.state == State::Stopped));
+        self.members
+            .retain(|_, member| !(member.leaving && member.service.state == State::Stopped));
     }
 
     /// What a service's neighbours allow or ask of it now.
     fn due(&self, member: &Member) -> Option<Event> {
         let service = &member.service;
         match &service.state {
-            State::Launching(None) if self.waits_for(member).is_none() && !matches!(service.turn, Turn::Building(_)) => {
+            State::Launching(None)
+                if self.waits_for(member).is_none() && !matches!(service.turn, Turn::Building(_)) =>
+            {
                 Some(Event::Go(RunId(self.last_run + 1)))
             }
             State::Online(_) if wants_to_end(service) => (!self.is_needed(member)).then_some(Event::Halt),
-            State::Online(_) => self.came_back(member).map(|name| Event::Restart(Cause::Dependency(name))),
+            State::Online(_) => self
+                .came_back(member)
+                .map(|name| Event::Restart(Cause::Dependency(name))),
             State::Stopped
             | State::Launching(_)
             | State::Blocked { .. }
@@ -245,7 +284,11 @@ impl Fleet {
     /// Whether something that depends on it, and is itself about to end, still runs.
     fn is_needed(&self, member: &Member) -> bool {
         self.members.values().any(|other| {
-            let depends = other.plan.depends_on.iter().any(|dependency| dependency.name == member.plan.name);
+            let depends = other
+                .plan
+                .depends_on
+                .iter()
+                .any(|dependency| dependency.name == member.plan.name);
             depends && other.service.is_active() && wants_to_end(&other.service)
         })
     }

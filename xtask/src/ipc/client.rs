@@ -69,7 +69,10 @@ impl Connection {
     /// # Errors
     /// When the supervisor is gone or does not read.
     pub fn send(&mut self, request: Request) -> Result<(), Unanswered> {
-        let envelope = Envelope { protocol: PROTOCOL, request };
+        let envelope = Envelope {
+            protocol: PROTOCOL,
+            request,
+        };
         let mut line = serde_json::to_vec(&envelope).map_err(|error| Unanswered::Failed(error.into()))?;
         line.push(b'\n');
         self.stream.write_all(&line).map_err(unanswered)
@@ -121,7 +124,9 @@ impl Connection {
     /// # Errors
     /// When the socket refuses.
     pub fn wait_without_limit(&self) -> Result<()> {
-        self.stream.set_read_timeout(None).context("failed to change the socket's time limit")
+        self.stream
+            .set_read_timeout(None)
+            .context("failed to change the socket's time limit")
     }
 
     /// A second handle for sending while another thread receives.

@@ -221,32 +221,46 @@ impl From<LastExit> for LastExitStatus {
             Exit::Code(code) => (Some(code), None),
             Exit::Signal(signal) => (None, Some(signal_name(signal))),
         };
-        Self { code, signal, at: last.at.to_string() }
+        Self {
+            code,
+            signal,
+            at: last.at.to_string(),
+        }
     }
 }
 
 impl Stack {
     /// A stack that does not run, as far as its files tell: each service with its stdout's and stderr's log.
     pub fn stopped(profile: &str, files: Vec<(String, Option<PathBuf>, Option<PathBuf>)>) -> Self {
-        let service = |(id, (name, out_log, error_log)): (u32, (String, Option<PathBuf>, Option<PathBuf>))| ServiceStatus {
-            id,
-            name,
-            status: "stopped".to_owned(),
-            ready: false,
-            pid: None,
-            restarts: 0,
-            unstable_restarts: 0,
-            uptime_ms: None,
-            cpu_percent: None,
-            memory_bytes: None,
-            ports: Vec::new(),
-            watching: false,
-            reason: None,
-            last_exit: None,
-            out_log,
-            error_log,
+        let service =
+            |(id, (name, out_log, error_log)): (u32, (String, Option<PathBuf>, Option<PathBuf>))| ServiceStatus {
+                id,
+                name,
+                status: "stopped".to_owned(),
+                ready: false,
+                pid: None,
+                restarts: 0,
+                unstable_restarts: 0,
+                uptime_ms: None,
+                cpu_percent: None,
+                memory_bytes: None,
+                ports: Vec::new(),
+                watching: false,
+                reason: None,
+                last_exit: None,
+                out_log,
+                error_log,
+            };
+        let supervisor = SupervisorStatus {
+            pid: 0,
+            uptime_ms: 0,
+            version: String::new(),
         };
-        let supervisor = SupervisorStatus { pid: 0, uptime_ms: 0, version: String::new() };
-        Self { profile: profile.to_owned(), supervisor, services: (0..).zip(files).map(service).collect(), workspace: None }
+        Self {
+            profile: profile.to_owned(),
+            supervisor,
+            services: (0..).zip(files).map(service).collect(),
+            workspace: None,
+        }
     }
 }

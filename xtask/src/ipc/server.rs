@@ -91,9 +91,14 @@ fn parse(line: &str) -> Result<Request, String> {
             env!("CARGO_PKG_VERSION")
         ));
     }
-    serde_json::from_value::<Envelope>(value).map(|envelope| envelope.request).map_err(|error| {
-        format!("the supervisor of xtask {} does not know this request: {error}", env!("CARGO_PKG_VERSION"))
-    })
+    serde_json::from_value::<Envelope>(value)
+        .map(|envelope| envelope.request)
+        .map_err(|error| {
+            format!(
+                "the supervisor of xtask {} does not know this request: {error}",
+                env!("CARGO_PKG_VERSION")
+            )
+        })
 }
 
 impl Clients {

@@ -31,7 +31,9 @@ impl Files {
 
 impl fmt::Display for Files {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(first) = self.names.first() else { return write!(f, "files changed") };
+        let Some(first) = self.names.first() else {
+            return write!(f, "files changed");
+        };
         write!(f, "{first} changed")?;
         match self.names.len() - 1 + self.more {
             0 => Ok(()),

@@ -327,10 +327,21 @@ pub fn deadline(service: &Service, policy: &Policy) -> Option<Monotonic> {
     let of_state = match &service.state {
         State::Blocked { retry_at } => Some(*retry_at),
         State::Online(run) => of_run(service, run, policy),
-        State::Ending { phase: Phase::Asked { kill_at }, .. } => Some(*kill_at),
-        State::Ending { phase: Phase::Killed { give_up_at }, .. } => Some(*give_up_at),
+        State::Ending {
+            phase: Phase::Asked { kill_at },
+            ..
+        } => Some(*kill_at),
+        State::Ending {
+            phase: Phase::Killed { give_up_at },
+            ..
+        } => Some(*give_up_at),
         State::WaitingRestart { until } => Some(*until),
-        State::Ending { phase: Phase::Stuck, .. } | State::Stopped | State::Launching(_) | State::Errored => None,
+        State::Ending {
+            phase: Phase::Stuck, ..
+        }
+        | State::Stopped
+        | State::Launching(_)
+        | State::Errored => None,
     };
     let of_turn = match &service.turn {
         Turn::Settling { until, .. } => Some(*until),
@@ -371,7 +382,10 @@ impl fmt::Display for Exit {
 /// A signal's name, as `SIGKILL`; the number where it has none.
 pub fn signal_name(signal: i32) -> String {
     let named = rustix::process::Signal::from_named_raw(signal);
-    named.map_or_else(|| format!("signal {signal}"), |signal| format!("{signal:?}").replace("Signal::", ""))
+    named.map_or_else(
+        || format!("signal {signal}"),
+        |signal| format!("{signal:?}").replace("Signal::", ""),
+    )
 }
 
 impl fmt::Display for Cause {

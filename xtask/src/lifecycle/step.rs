@@ -15,7 +15,12 @@ use std::time::Duration;
 
 /// Leads a service from one state to the next.
 pub fn step(service: Service, event: Event, policy: &Policy, now: Now) -> (Service, Vec<Action>) {
-    let mut turn = Step { service, policy, now, actions: Vec::new() };
+    let mut turn = Step {
+        service,
+        policy,
+        now,
+        actions: Vec::new(),
+    };
     turn.take(event);
     (turn.service, turn.actions)
 }
@@ -85,7 +90,9 @@ impl Step<'_> {
 
     fn kill(&mut self) {
         self.stop();
-        let (State::Online(run) | State::Ending { run, .. }) = self.service.state else { return };
+        let (State::Online(run) | State::Ending { run, .. }) = self.service.state else {
+            return;
+        };
         self.kill_run(run, Next::Rest);
     }
 
@@ -137,7 +144,9 @@ impl Step<'_> {
             self.kill_run(run, next);
             return;
         }
-        let phase = Phase::Asked { kill_at: self.now.monotonic + self.policy.kill_timeout };
+        let phase = Phase::Asked {
+            kill_at: self.now.monotonic + self.policy.kill_timeout,
+        };
         self.service.state = State::Ending { run, phase, next };
         self.note(match &self.service.restart {
             Some(cause) => format!("stopping to restart: {cause}"),
@@ -156,7 +165,9 @@ impl Step<'_> {
             self.service.state = State::Stopped;
             return;
         }
-        self.service.state = State::Blocked { retry_at: self.now.monotonic + BLOCKED_RETRY };
+        self.service.state = State::Blocked {
+            retry_at: self.now.monotonic + BLOCKED_RETRY,
+        };
         if self.service.trouble.as_deref() != Some(holder.as_str()) {
             self.note(format!("blocked: {holder}"));
             self.service.trouble = Some(holder);
@@ -168,8 +179,15 @@ impl Step<'_> {
             return;
         }
         let since = self.now.monotonic;
-        let ready = Ready::Waiting { until: ready_deadline(self.policy, since) };
-        self.service.state = State::Online(Run { id: run, pid, since, ready });
+        let ready = Ready::Waiting {
+            until: ready_deadline(self.policy, since),
+        };
+        self.service.state = State::Online(Run {
+            id: run,
+            pid,
+            since,
+            ready,
+        });
         self.service.trouble = None;
         self.service.probe_error = None;
         self.service.completed = false;
@@ -207,15 +225,22 @@ impl Step<'_> {
     // What became of a run.
 
     fn exited(&mut self, run: RunId, exit: Exit) {
-        let Some(live) = self.service.live_run().filter(|live| live.id == run) else { return };
-        self.service.last_exit = Some(LastExit { exit, at: self.now.wall });
+        let Some(live) = self.service.live_run().filter(|live| live.id == run) else {
+            return;
+        };
+        self.service.last_exit = Some(LastExit {
+            exit,
+            at: self.now.wall,
+        });
         if !matches!(self.service.state, State::Online(_)) {
             return;
         }
         let next = self.after_exit(live, exit);
         self.service.probe_error = None;
         self.service.trouble = (next == Next::GiveUp).then(|| self.too_many(exit));
-        let phase = Phase::Asked { kill_at: self.now.monotonic + LEFTOVER_GRACE };
+        let phase = Phase::Asked {
+            kill_at: self.now.monotonic + LEFTOVER_GRACE,
+        };
         self.service.state = State::Ending { run: live, phase, next };
         let uptime = format_duration(self.now.monotonic.saturating_sub(live.since));
         self.note(format!("ended with {exit} after {uptime}"));
@@ -250,7 +275,11 @@ impl Step<'_> {
     /// Counts one more unstable run: the next run, or giving up.
     fn after_unstable(&mut self, cause: Cause) -> Next {
         self.service.unstable += 1;
-        if self.service.unstable > self.policy.max_restarts { Next::GiveUp } else { self.next_run(cause) }
+        if self.service.unstable > self.policy.max_restarts {
+            Next::GiveUp
+        } else {
+            self.next_run(cause)
+        }
     }
 
     /// The next run, after the delay that the policy asks for.
@@ -266,14 +295,20 @@ impl Step<'_> {
     }
 
     fn tree_gone(&mut self, run: RunId) {
-        let State::Ending { run: live, next, .. } = self.service.state else { return };
+        let State::Ending { run: live, next, .. } = self.service.state else {
+            return;
+        };
         if live.id != run {
             return;
         }
         match next {
             Next::Launch(delay) if self.service.wanted == Wanted::Up => {
                 self.service.trouble = None;
-                if delay.is_zero() { self.launch() } else { self.wait_restart(delay) }
+                if delay.is_zero() {
+                    self.launch()
+                } else {
+                    self.wait_restart(delay)
+                }
             }
             Next::GiveUp => {
                 let why = self.service.trouble.take().unwrap_or_default();
@@ -297,7 +332,9 @@ impl Step<'_> {
     }
 
     fn ready(&mut self, run: RunId) {
-        let State::Online(live) = &mut self.service.state else { return };
+        let State::Online(live) = &mut self.service.state else {
+            return;
+        };
         if live.id != run || live.ready == Ready::Yes {
             return;
         }
@@ -309,7 +346,9 @@ impl Step<'_> {
     }
 
     fn not_ready(&mut self, run: RunId, why: String) {
-        let State::Online(live) = &self.service.state else { return };
+        let State::Online(live) = &self.service.state else {
+            return;
+        };
         if live.id != run || live.ready == Ready::Yes {
             return;
         }
@@ -346,7 +385,11 @@ impl Step<'_> {
         };
         files.add(new);
         let changed_at = self.now.monotonic;
-        self.service.turn = Turn::Settling { until: changed_at + self.policy.watch_delay, changed_at, files };
+        self.service.turn = Turn::Settling {
+            until: changed_at + self.policy.watch_delay,
+            changed_at,
+            files,
+        };
     }
 
     /// The changes have been quiet long enough.
@@ -361,7 +404,9 @@ impl Step<'_> {
     }
 
     fn built(&mut self, result: Result<(), String>) {
-        let Turn::Building(files) = std::mem::replace(&mut self.service.turn, Turn::None) else { return };
+        let Turn::Building(files) = std::mem::replace(&mut self.service.turn, Turn::None) else {
+            return;
+        };
         match result {
             Ok(()) => {
                 self.service.build_failure = None;
@@ -403,7 +448,11 @@ impl Step<'_> {
     // What time alone changes.
 
     fn tick(&mut self) {
-        if let Turn::Settling { until, changed_at, files } = &self.service.turn
+        if let Turn::Settling {
+            until,
+            changed_at,
+            files,
+        } = &self.service.turn
             && *until <= self.now.monotonic
         {
             let (files, changed_at) = (files.clone(), *changed_at);
@@ -440,7 +489,10 @@ impl Step<'_> {
         match self.policy.readiness {
             Readiness::Uptime => self.ready(run.id),
             Readiness::Probe(_) => {
-                self.service.state = State::Online(Run { ready: Ready::Overdue, ..run });
+                self.service.state = State::Online(Run {
+                    ready: Ready::Overdue,
+                    ..run
+                });
                 let overdue = self.overdue();
                 self.note(overdue.as_str());
                 self.service.trouble = Some(overdue);
@@ -455,8 +507,15 @@ impl Step<'_> {
                 self.kill_run(run, next);
             }
             Phase::Killed { give_up_at } if give_up_at <= self.now.monotonic => {
-                self.service.state = State::Ending { run, phase: Phase::Stuck, next };
-                let trouble = self.service.trouble.get_or_insert_with(|| "survives SIGKILL".to_owned());
+                self.service.state = State::Ending {
+                    run,
+                    phase: Phase::Stuck,
+                    next,
+                };
+                let trouble = self
+                    .service
+                    .trouble
+                    .get_or_insert_with(|| "survives SIGKILL".to_owned());
                 let text = trouble.clone();
                 self.note(text);
             }
@@ -474,18 +533,26 @@ impl Step<'_> {
 
     fn wait_restart(&mut self, delay: Duration) {
         self.note(format!("restarting in {}", format_duration(delay)));
-        self.service.state = State::WaitingRestart { until: self.now.monotonic + delay };
+        self.service.state = State::WaitingRestart {
+            until: self.now.monotonic + delay,
+        };
     }
 
     fn give_up(&mut self, why: String) {
         self.note(format!("errored: {why}"));
         self.service.restart = None;
-        self.service.state = if self.service.wanted == Wanted::Down { State::Stopped } else { State::Errored };
+        self.service.state = if self.service.wanted == Wanted::Down {
+            State::Stopped
+        } else {
+            State::Errored
+        };
         self.service.trouble = (self.service.state == State::Errored).then_some(why);
     }
 
     fn kill_run(&mut self, run: Run, next: Next) {
-        let phase = Phase::Killed { give_up_at: self.now.monotonic + KILL_LIMIT };
+        let phase = Phase::Killed {
+            give_up_at: self.now.monotonic + KILL_LIMIT,
+        };
         self.service.state = State::Ending { run, phase, next };
         self.actions.push(Action::Kill(run.id));
     }

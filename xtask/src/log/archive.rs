@@ -23,7 +23,10 @@ pub(super) fn identity(metadata: &fs::Metadata) -> Identity {
 
 /// `error` with what was done to which file.
 pub(super) fn context(error: &io::Error, verb: &str, path: &Path) -> io::Error {
-    io::Error::new(error.kind(), format!("cannot {verb} log file {}: {error}", path.display()))
+    io::Error::new(
+        error.kind(),
+        format!("cannot {verb} log file {}: {error}", path.display()),
+    )
 }
 
 /// `result`, with a file that is not there as none.
@@ -47,7 +50,11 @@ pub(super) fn rotations(log: &Path) -> io::Result<Vec<Timestamp>> {
     for _ in 0..2 {
         for entry in found(fs::read_dir(directory(log)))?.into_iter().flatten() {
             let name = entry?.file_name();
-            stamps.extend(name.to_str().and_then(|name| rotation::parse_rotated(name_of(log), name)).map(|(stamp, _)| stamp));
+            stamps.extend(
+                name.to_str()
+                    .and_then(|name| rotation::parse_rotated(name_of(log), name))
+                    .map(|(stamp, _)| stamp),
+            );
         }
     }
     stamps.sort_unstable();
@@ -110,7 +117,8 @@ impl Rotated {
         }
         let compressed = compressed_path(&plain);
         let file = found(File::open(&compressed)).map_err(|error| context(&error, "open", &compressed))?;
-        Ok(file.map(|file| Rotated::Compressed(Box::new(MultiGzDecoder::new(BufReader::with_capacity(64 * 1024, file))))))
+        Ok(file
+            .map(|file| Rotated::Compressed(Box::new(MultiGzDecoder::new(BufReader::with_capacity(64 * 1024, file))))))
     }
 }
 
@@ -143,12 +151,18 @@ impl Snapshot {
         loop {
             let current = found(File::open(log)).map_err(|error| context(&error, "open", log))?;
             let rotated = rotations(log).map_err(|error| context(&error, "list the files of", log))?;
-            let opened = current.as_ref().map(|file| file.metadata().map(|data| identity(&data))).transpose()?;
+            let opened = current
+                .as_ref()
+                .map(|file| file.metadata().map(|data| identity(&data)))
+                .transpose()?;
             let now = found(fs::metadata(log))?.map(|data| identity(&data));
             tries += 1;
             // A writer that rotates faster than a directory can be listed wins: the last look is as good as any.
             if opened == now || tries == 1000 {
-                return Ok(Snapshot { current: current.map(Arc::new), rotated });
+                return Ok(Snapshot {
+                    current: current.map(Arc::new),
+                    rotated,
+                });
             }
         }
     }

@@ -41,7 +41,14 @@ impl Back {
     pub(super) fn new(origin: Origin, snapshot: &Snapshot, end: u64, wanted: usize) -> Back {
         let plain = snapshot.current.clone().map(|file| (file, end));
         let rotated = snapshot.rotated.clone();
-        Back { origin, plain, rotated, lines: Vec::new(), wanted, block: FIRST_BLOCK }
+        Back {
+            origin,
+            plain,
+            rotated,
+            lines: Vec::new(),
+            wanted,
+            block: FIRST_BLOCK,
+        }
     }
 
     /// Reads the block before what was read of the plain file.
@@ -50,14 +57,21 @@ impl Back {
         let mut bytes = vec![0; usize::try_from(end - start).unwrap_or(0)];
         if let Err(error) = file.read_exact_at(&mut bytes, start) {
             // Truncated meanwhile: what stood there is gone.
-            return if error.kind() == io::ErrorKind::UnexpectedEof { Ok(()) } else { Err(error) };
+            return if error.kind() == io::ErrorKind::UnexpectedEof {
+                Ok(())
+            } else {
+                Err(error)
+            };
         }
         let first = match memchr::memchr(b'\n', &bytes) {
             _ if start == 0 => 0,
             Some(newline) if newline + 1 < bytes.len() => newline + 1,
             Some(_) | None => bytes.len(),
         };
-        let stamp = bytes[first..].split(|&byte| byte == b'\n').find_map(line::split_stamp).map(|(stamp, _)| stamp);
+        let stamp = bytes[first..]
+            .split(|&byte| byte == b'\n')
+            .find_map(line::split_stamp)
+            .map(|(stamp, _)| stamp);
         let is_clear = first < bytes.len() && line::split_stamp(&bytes[first..]).is_some();
         if start > 0 && !is_clear && self.block < LARGEST_BLOCK {
             // The first line is too long or has no stamp: what is before it decides what it is.
@@ -70,7 +84,8 @@ impl Back {
             Some(stamp) => stamp,
             None => archive::modified(file)?,
         };
-        self.origin.parse(&bytes[first..], &mut stamp, |line| self.lines.push(line));
+        self.origin
+            .parse(&bytes[first..], &mut stamp, |line| self.lines.push(line));
         let left = start + first as u64;
         self.plain = (left > 0).then(|| (file.clone(), left));
         self.block = LARGEST_BLOCK.min(self.block * 4);
@@ -82,7 +97,12 @@ impl Back {
         let mut content = BufReader::with_capacity(64 * 1024, content);
         let (mut kept, mut bytes) = (VecDeque::new(), Vec::new());
         // A damaged file gives what could be read of it.
-        while content.by_ref().take(LARGEST_BLOCK).read_until(b'\n', &mut bytes).is_ok_and(|count| count > 0) {
+        while content
+            .by_ref()
+            .take(LARGEST_BLOCK)
+            .read_until(b'\n', &mut bytes)
+            .is_ok_and(|count| count > 0)
+        {
             self.origin.parse(&bytes, &mut stamp, |line| kept.push_back(line));
             if kept.len() > self.wanted {
                 kept.pop_front();
@@ -101,9 +121,14 @@ impl Lane for Back {
         while self.lines.is_empty()
             && let Some((file, end)) = self.plain.take()
         {
-            self.read_block(&file, end).map_err(|error| archive::context(&error, "read", &self.origin.path))?;
+            self.read_block(&file, end)
+                .map_err(|error| archive::context(&error, "read", &self.origin.path))?;
         }
-        Ok(self.lines.last().map(|line| line.stamp).or(self.rotated.last().copied()))
+        Ok(self
+            .lines
+            .last()
+            .map(|line| line.stamp)
+            .or(self.rotated.last().copied()))
     }
 
     fn take(&mut self) -> io::Result<Option<Line>> {

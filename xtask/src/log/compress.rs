@@ -18,7 +18,11 @@ use super::{archive, system};
 use crate::clock;
 
 /// How old a rotated file must be: under a flood `retain` removes it sooner, and no processor time was spent on it.
-const SETTLE: Duration = if cfg!(test) { Duration::ZERO } else { Duration::from_secs(3) };
+const SETTLE: Duration = if cfg!(test) {
+    Duration::ZERO
+} else {
+    Duration::from_secs(3)
+};
 
 struct Job {
     plain: PathBuf,
@@ -31,12 +35,17 @@ pub(super) fn queue(plain: PathBuf) {
     static QUEUE: OnceLock<Option<Sender<Job>>> = OnceLock::new();
     let queue = QUEUE.get_or_init(|| {
         let (sender, jobs) = mpsc::channel();
-        let thread = thread::Builder::new().name("log-compress".into()).stack_size(256 * 1024);
+        let thread = thread::Builder::new()
+            .name("log-compress".into())
+            .stack_size(256 * 1024);
         thread.spawn(move || work(&jobs)).ok().map(|_| sender)
     });
     if let Some(queue) = queue {
         // The receiver lives as long as the process.
-        let _ = queue.send(Job { plain, due: clock::monotonic() + SETTLE });
+        let _ = queue.send(Job {
+            plain,
+            due: clock::monotonic() + SETTLE,
+        });
     }
 }
 
@@ -69,7 +78,12 @@ pub(super) fn compress(plain: &Path) -> io::Result<()> {
 }
 
 fn write(source: &mut File, target: &Path) -> io::Result<()> {
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(target)?;
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(target)?;
     let mut encoder = GzEncoder::new(BufWriter::with_capacity(64 * 1024, file), Compression::new(3));
     io::copy(source, &mut encoder)?;
     let mut buffered = encoder.finish()?;

@@ -20,7 +20,12 @@ impl EventLog {
     /// Opens the log at `path`, which is made with its directory when it is missing. Never fails: what cannot be written is dropped
     /// and counted, as with every log.
     pub fn open(path: PathBuf) -> EventLog {
-        let log = LogFile::open(LogConfig { path: Some(path), max_size: 1024 * 1024, retain: 3, compress: true });
+        let log = LogFile::open(LogConfig {
+            path: Some(path),
+            max_size: 1024 * 1024,
+            retain: 3,
+            compress: true,
+        });
         let writer = log.new_writer();
         EventLog { log, writer }
     }
@@ -61,7 +66,11 @@ mod tests {
             (Some("web"), "exited with 1", "[web] exited with 1\n"),
             (None, "stack is up", "stack is up\n"),
             (None, "[odd] start", "[] [odd] start\n"),
-            (Some("web"), "build failed:\nline two\r\n", "[web] build failed:\\nline two\n"),
+            (
+                Some("web"),
+                "build failed:\nline two\r\n",
+                "[web] build failed:\\nline two\n",
+            ),
         ] {
             let written = event_line(service, text);
             assert_eq!(written, line);

@@ -44,19 +44,36 @@ fn digits(into: &mut [u8], mut value: i64) {
 pub fn parse_stamp(text: &[u8]) -> Option<Timestamp> {
     let form = b"dddd-dd-ddTdd:dd:dd.ddddddZ";
     if text.len() != STAMP_LEN
-        || !text.iter().zip(form).all(|(&byte, &form)| if form == b'd' { byte.is_ascii_digit() } else { byte == form })
+        || !text.iter().zip(form).all(|(&byte, &form)| {
+            if form == b'd' {
+                byte.is_ascii_digit()
+            } else {
+                byte == form
+            }
+        })
     {
         return None;
     }
     let small = |at: usize| i8::try_from(number(&text[at..at + 2])).ok();
     let year = i16::try_from(number(&text[0..4])).ok()?;
     let nanoseconds = number(&text[20..26]) * 1000;
-    let time = DateTime::new(year, small(5)?, small(8)?, small(11)?, small(14)?, small(17)?, nanoseconds).ok()?;
+    let time = DateTime::new(
+        year,
+        small(5)?,
+        small(8)?,
+        small(11)?,
+        small(14)?,
+        small(17)?,
+        nanoseconds,
+    )
+    .ok()?;
     Offset::UTC.to_timestamp(time).ok()
 }
 
 fn number(digits: &[u8]) -> i32 {
-    digits.iter().fold(0, |value, digit| value * 10 + i32::from(digit - b'0'))
+    digits
+        .iter()
+        .fold(0, |value, digit| value * 10 + i32::from(digit - b'0'))
 }
 
 /// The stamp and the text of a line of a file (without its newline); none when it does not begin with a stamp.
@@ -143,27 +160,49 @@ mod tests {
 
     #[test]
     fn a_stamp_has_the_form_the_contract_names() {
-        assert_eq!(&prefix(at("2026-11-23T09:15:02.123456Z")), b"2026-11-23T09:15:02.123456Z ");
-        assert_eq!(&prefix(at("2026-01-02T00:00:00.000007Z")), b"2026-01-02T00:00:00.000007Z ");
+        assert_eq!(
+            &prefix(at("2026-11-23T09:15:02.123456Z")),
+            b"2026-11-23T09:15:02.123456Z "
+        );
+        assert_eq!(
+            &prefix(at("2026-01-02T00:00:00.000007Z")),
+            b"2026-01-02T00:00:00.000007Z "
+        );
     }
 
     #[test]
     fn what_only_looks_like_a_stamp_is_none() {
-        for text in ["2026-13-23T09:15:02.123456Z", "2026-11-23 09:15:02.123456Z", "2026-11-23T09:15:02.12345Z", ""] {
+        for text in [
+            "2026-13-23T09:15:02.123456Z",
+            "2026-11-23 09:15:02.123456Z",
+            "2026-11-23T09:15:02.12345Z",
+            "",
+        ] {
             assert_eq!(parse_stamp(text.as_bytes()), None, "{text}");
         }
         assert_eq!(split_stamp(b"2026-11-23T09:15:02.123456Zx"), None);
-        assert_eq!(split_stamp(b"2026-11-23T09:15:02.123456Z "), Some((at("2026-11-23T09:15:02.123456Z"), &b""[..])));
+        assert_eq!(
+            split_stamp(b"2026-11-23T09:15:02.123456Z "),
+            Some((at("2026-11-23T09:15:02.123456Z"), &b""[..]))
+        );
     }
 
     #[test]
     fn a_line_of_exactly_the_limit_stays_whole_and_one_more_byte_splits_it() {
         let stamp = prefix(at("2026-11-23T09:15:02Z"));
-        for (length, lines) in [(MAX_LINE, 1), (MAX_LINE + 1, 2), (3 * MAX_LINE, 3), (3 * MAX_LINE + 1, 4)] {
+        for (length, lines) in [
+            (MAX_LINE, 1),
+            (MAX_LINE + 1, 2),
+            (3 * MAX_LINE, 3),
+            (3 * MAX_LINE + 1, 4),
+        ] {
             let mut chunk = vec![b'x'; length];
             chunk.push(b'\n');
             let (mut out, mut open) = (Vec::new(), None);
-            assert_eq!(stamp_lines(&chunk, &stamp, &mut open, &mut out, usize::MAX), chunk.len());
+            assert_eq!(
+                stamp_lines(&chunk, &stamp, &mut open, &mut out, usize::MAX),
+                chunk.len()
+            );
             assert_eq!(memchr::memchr_iter(b'\n', &out).count(), lines, "{length}");
             assert_eq!(text_of(&out), chunk);
         }

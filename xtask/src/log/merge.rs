@@ -30,11 +30,7 @@ pub enum Order {
 }
 
 /// Takes items in the order of their stamps and hands them to `sink` until it says no (`false`) or all lanes are at their end.
-pub fn merge<L: Lane>(
-    lanes: &mut [L],
-    order: Order,
-    mut sink: impl FnMut(L::Item) -> bool,
-) -> Result<(), L::Error> {
+pub fn merge<L: Lane>(lanes: &mut [L], order: Order, mut sink: impl FnMut(L::Item) -> bool) -> Result<(), L::Error> {
     let mut stamps = lanes.iter_mut().map(Lane::next_stamp).collect::<Result<Vec<_>, _>>()?;
     while let Some(due) = due(&stamps, order) {
         if let Some(item) = lanes[due].take()?
@@ -48,7 +44,10 @@ pub fn merge<L: Lane>(
 }
 
 fn due(stamps: &[Option<Timestamp>], order: Order) -> Option<usize> {
-    let waiting = stamps.iter().enumerate().filter_map(|(lane, stamp)| Some(((*stamp)?, lane)));
+    let waiting = stamps
+        .iter()
+        .enumerate()
+        .filter_map(|(lane, stamp)| Some(((*stamp)?, lane)));
     let due = match order {
         Order::Forward => waiting.min(),
         Order::Backward => waiting.max(),

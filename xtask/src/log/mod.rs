@@ -13,6 +13,7 @@ mod origin;
 mod pump;
 pub mod reader;
 pub mod rotation;
+pub mod structured;
 mod system;
 mod tail;
 #[cfg(test)]
@@ -54,7 +55,10 @@ pub fn log_file(dir: &Path, service: &str, stream: Stream) -> PathBuf {
 /// Whose log a file in a log directory is, and when it was rotated if it was; none for any other file. Exact: of `web-out-out.log`
 /// the service is `web-out`.
 pub fn parse_name(file_name: &str) -> Option<(&str, Stream, Option<Timestamp>)> {
-    let plain = file_name.strip_suffix(".gz").unwrap_or(file_name).strip_suffix(".log")?;
+    let plain = file_name
+        .strip_suffix(".gz")
+        .unwrap_or(file_name)
+        .strip_suffix(".log")?;
     let (log, rotated) = match plain.rsplit_once('.').and_then(|(rest, _)| rest.rsplit_once('.')) {
         Some((log, _)) => match rotation::parse_name_stamp(&plain[log.len() + 1..]) {
             Some(stamp) => (log, Some(stamp)),
@@ -66,6 +70,8 @@ pub fn parse_name(file_name: &str) -> Option<(&str, Stream, Option<Timestamp>)> 
         return None;
     }
     let (service, suffix) = log.rsplit_once('-')?;
-    let stream = [Stream::Out, Stream::Err].into_iter().find(|stream| stream.suffix() == suffix)?;
+    let stream = [Stream::Out, Stream::Err]
+        .into_iter()
+        .find(|stream| stream.suffix() == suffix)?;
     (!service.is_empty()).then_some((service, stream, rotated))
 }

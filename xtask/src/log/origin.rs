@@ -59,14 +59,26 @@ impl Origin {
             Kind::Service(service, stream) => (service.clone(), *stream, text),
             Kind::Events(wanted) => {
                 let (service, text) = events::parse_event(text);
-                let unwanted = wanted.services.as_ref().is_some_and(|names| !names.iter().any(|name| name == service));
+                let unwanted = wanted
+                    .services
+                    .as_ref()
+                    .is_some_and(|names| !names.iter().any(|name| name == service));
                 if unwanted && !service.is_empty() {
                     return None;
                 }
-                let service = if service.is_empty() { String::new() } else { format!("{}{service}", wanted.prefix) };
+                let service = if service.is_empty() {
+                    String::new()
+                } else {
+                    format!("{}{service}", wanted.prefix)
+                };
                 (service.into(), LineStream::Event, text)
             }
         };
-        Some(Line { stamp, service, stream, text: text.to_vec() })
+        Some(Line {
+            stamp,
+            service,
+            stream,
+            text: text.to_vec(),
+        })
     }
 }

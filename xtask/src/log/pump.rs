@@ -102,7 +102,10 @@ struct Lines {
 
 impl Lines {
     fn new(observer: Observer) -> Lines {
-        Lines { observer, unfinished: Vec::new() }
+        Lines {
+            observer,
+            unfinished: Vec::new(),
+        }
     }
 
     /// Shows the lines that `chunk` completes; `false` when the observer wants no more.

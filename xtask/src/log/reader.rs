@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::Stream;
 use super::archive::{self, Snapshot};
 use super::back::Back;
 use super::merge::{Order, merge};
 use super::origin::{Kind, Origin, Wanted};
 use super::tail::{Tail, whole_lines_end};
-use super::Stream;
 use crate::clock;
 
 /// About how many bytes [`Follow::read_new`] returns at most.
@@ -111,14 +111,23 @@ impl Selection {
 
 impl EventInput {
     fn origin(&self) -> Origin {
-        let wanted = Wanted { services: self.services.clone(), prefix: self.prefix.clone() };
-        Origin { path: self.path.clone(), kind: Kind::Events(wanted) }
+        let wanted = Wanted {
+            services: self.services.clone(),
+            prefix: self.prefix.clone(),
+        };
+        Origin {
+            path: self.path.clone(),
+            kind: Kind::Events(wanted),
+        }
     }
 }
 
 impl LogInput {
     fn origin(&self) -> Origin {
-        Origin { path: self.path.clone(), kind: Kind::Service(self.service.as_str().into(), self.stream.into()) }
+        Origin {
+            path: self.path.clone(),
+            kind: Kind::Service(self.service.as_str().into(), self.stream.into()),
+        }
     }
 }
 
@@ -149,7 +158,10 @@ pub fn last(selection: &Selection, lines: usize) -> io::Result<(Vec<Line>, Follo
 /// All lines stamped at or after `from`, as what [`Follow::read_new`] gives first.
 pub fn since(selection: &Selection, from: Timestamp) -> io::Result<Follow> {
     let tails = selection.origins().into_iter().map(|origin| Tail::since(origin, from));
-    Ok(Follow { began: clock::wall(), tails: tails.collect::<io::Result<_>>()? })
+    Ok(Follow {
+        began: clock::wall(),
+        tails: tails.collect::<io::Result<_>>()?,
+    })
 }
 
 /// The logs from some place on.
@@ -166,10 +178,15 @@ impl Follow {
         let began = clock::wall();
         let tail = |origin: Origin| {
             let snapshot = Snapshot::take(&origin.path);
-            let tail = snapshot.and_then(|snapshot| at_end(&origin, &snapshot)).map(|(tail, _)| tail);
+            let tail = snapshot
+                .and_then(|snapshot| at_end(&origin, &snapshot))
+                .map(|(tail, _)| tail);
             tail.unwrap_or_else(|_| Tail::unknown(origin))
         };
-        Follow { tails: selection.origins().into_iter().map(tail).collect(), began }
+        Follow {
+            tails: selection.origins().into_iter().map(tail).collect(),
+            began,
+        }
     }
 
     /// The next whole lines of all logs, by stamp: about a megabyte of them at most, so ask again until there are none.
@@ -198,7 +215,10 @@ impl Follow {
     pub fn add(&mut self, log: &LogInput) -> io::Result<()> {
         for tail in &mut self.tails {
             match &mut tail.origin().kind {
-                Kind::Events(Wanted { services: Some(services), .. }) if !services.contains(&log.service) => {
+                Kind::Events(Wanted {
+                    services: Some(services),
+                    ..
+                }) if !services.contains(&log.service) => {
                     services.push(log.service.clone());
                 }
                 Kind::Events(_) | Kind::Service(..) => {}
@@ -212,8 +232,11 @@ impl Follow {
 
     /// The directories in which something happens when there is something new.
     pub fn directories(&mut self) -> Vec<PathBuf> {
-        let mut directories: Vec<PathBuf> =
-            self.tails.iter_mut().map(|tail| archive::directory(&tail.origin().path).to_owned()).collect();
+        let mut directories: Vec<PathBuf> = self
+            .tails
+            .iter_mut()
+            .map(|tail| archive::directory(&tail.origin().path).to_owned())
+            .collect();
         directories.sort_unstable();
         directories.dedup();
         directories
@@ -228,7 +251,9 @@ fn at_end(origin: &Origin, snapshot: &Snapshot) -> io::Result<(Tail, u64)> {
     };
     match Tail::after(origin.clone(), snapshot, end) {
         // Emptied meanwhile: all that is there now is new.
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok((Tail::after(origin.clone(), snapshot, 0)?, 0)),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Ok((Tail::after(origin.clone(), snapshot, 0)?, 0))
+        }
         tail => Ok((tail?, end)),
     }
 }

@@ -14,7 +14,11 @@ const NAME_STAMP_LEN: usize = 23;
 /// `at` as it stands in a rotated file's name.
 pub fn name_stamp(at: Timestamp) -> String {
     let kept = |byte: &u8| !matches!(byte, b'-' | b':' | b' ');
-    line::prefix(at).iter().filter(|byte| kept(byte)).map(|&byte| char::from(byte)).collect()
+    line::prefix(at)
+        .iter()
+        .filter(|byte| kept(byte))
+        .map(|&byte| char::from(byte))
+        .collect()
 }
 
 /// The time in `text`, which must be exactly what [`name_stamp`] writes.
@@ -86,11 +90,23 @@ mod tests {
     #[test]
     fn the_files_of_another_log_are_never_taken() {
         let stamp = at("2026-11-23T09:15:02.123456Z");
-        for other in ["web-out-out.log", "web-error.log", "web-out", "web.log", "out.log", "web-out.x.log"] {
+        for other in [
+            "web-out-out.log",
+            "web-error.log",
+            "web-out",
+            "web.log",
+            "out.log",
+            "web-out.x.log",
+        ] {
             let name = rotated_name(other, stamp);
             assert_eq!(parse_rotated("web-out.log", &name), None, "{name}");
         }
-        for name in ["web-out.log", "web-out.log.gz", "web-out..log", "web-out.20261123T091502.123456Z.log.gz.tmp"] {
+        for name in [
+            "web-out.log",
+            "web-out.log.gz",
+            "web-out..log",
+            "web-out.20261123T091502.123456Z.log.gz.tmp",
+        ] {
             assert_eq!(parse_rotated("web-out.log", name), None, "{name}");
         }
         assert_eq!(parse_rotated("web-out.log", "web-out.2026112€091502.12345Z.log"), None);
@@ -108,8 +124,14 @@ mod tests {
     fn rotation_stamps_only_grow() {
         let newest = at("2026-11-23T09:15:02.123456Z");
         assert_eq!(next_stamp(newest, Some(newest)), at("2026-11-23T09:15:02.123457Z"));
-        assert_eq!(next_stamp(at("2020-01-01T00:00:00Z"), Some(newest)), at("2026-11-23T09:15:02.123457Z"));
-        assert_eq!(next_stamp(at("2027-01-01T00:00:00Z"), Some(newest)), at("2027-01-01T00:00:00Z"));
+        assert_eq!(
+            next_stamp(at("2020-01-01T00:00:00Z"), Some(newest)),
+            at("2026-11-23T09:15:02.123457Z")
+        );
+        assert_eq!(
+            next_stamp(at("2027-01-01T00:00:00Z"), Some(newest)),
+            at("2027-01-01T00:00:00Z")
+        );
         assert_eq!(next_stamp(newest, None), newest);
     }
 

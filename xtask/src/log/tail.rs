@@ -67,7 +67,15 @@ struct Current {
 impl Tail {
     fn new(origin: Origin, seen: Option<Timestamp>, from: Option<Timestamp>) -> Tail {
         let stamp = Timestamp::UNIX_EPOCH;
-        Tail { origin, next: VecDeque::new(), reading: None, seen, from, stamp, lines: VecDeque::new() }
+        Tail {
+            origin,
+            next: VecDeque::new(),
+            reading: None,
+            seen,
+            from,
+            stamp,
+            lines: VecDeque::new(),
+        }
     }
 
     /// The lines after `end` (see [`whole_lines_end`]) of the file that was current at `snapshot`.
@@ -77,7 +85,10 @@ impl Tail {
             tail.stamp = archive::modified(file)?;
             let mut current = Current::new(file.clone(), end)?;
             current.mark_before(end)?;
-            tail.reading = Some(Reading { source: Source::Current(current), unfinished: Vec::new() });
+            tail.reading = Some(Reading {
+                source: Source::Current(current),
+                unfinished: Vec::new(),
+            });
         }
         Ok(tail)
     }
@@ -91,7 +102,11 @@ impl Tail {
     pub(super) fn since(origin: Origin, from: Timestamp) -> io::Result<Tail> {
         let snapshot = Snapshot::take(&origin.path)?;
         let mut tail = Tail::new(origin, snapshot.rotated.last().copied(), Some(from));
-        let wanted = snapshot.rotated.into_iter().filter(|stamp| *stamp >= from).map(Next::Rotated);
+        let wanted = snapshot
+            .rotated
+            .into_iter()
+            .filter(|stamp| *stamp >= from)
+            .map(Next::Rotated);
         tail.next = wanted.chain(snapshot.current.map(Next::Current)).collect();
         Ok(tail)
     }
@@ -159,7 +174,9 @@ impl Tail {
 
     /// Leaves the file that was read to its end for the next one.
     fn end_file(&mut self) -> io::Result<()> {
-        let Some(reading) = self.reading.take() else { return Ok(()) };
+        let Some(reading) = self.reading.take() else {
+            return Ok(());
+        };
         self.parse(&reading.unfinished);
         match reading.source {
             Source::Rotated(_) => Ok(()),
@@ -194,14 +211,21 @@ impl Tail {
                 return Ok(true);
             }
         };
-        self.reading = Some(Reading { source, unfinished: Vec::new() });
+        self.reading = Some(Reading {
+            source,
+            unfinished: Vec::new(),
+        });
         Ok(true)
     }
 
     /// Finds the files that have come since `old` was the current one.
     fn look_for_files(&mut self, old: Option<&Current>) -> io::Result<()> {
         let snapshot = Snapshot::take(&self.origin.path)?;
-        let mut rotated: Vec<_> = snapshot.rotated.into_iter().filter(|stamp| Some(*stamp) > self.seen).collect();
+        let mut rotated: Vec<_> = snapshot
+            .rotated
+            .into_iter()
+            .filter(|stamp| Some(*stamp) > self.seen)
+            .collect();
         self.seen = rotated.last().copied().or(self.seen);
         if let Some(old) = old {
             for place in 0..rotated.len() {
@@ -211,7 +235,11 @@ impl Tail {
                 }
             }
         }
-        self.next = rotated.into_iter().map(Next::Rotated).chain(snapshot.current.map(Next::Current)).collect();
+        self.next = rotated
+            .into_iter()
+            .map(Next::Rotated)
+            .chain(snapshot.current.map(Next::Current))
+            .collect();
         Ok(())
     }
 
@@ -255,7 +283,11 @@ impl Reading {
             if let Some(restart) = current.truncated(count)? {
                 current.position = restart;
                 self.unfinished.clear();
-                return if current.file.metadata()?.len() > restart { self.read() } else { Ok(0) };
+                return if current.file.metadata()?.len() > restart {
+                    self.read()
+                } else {
+                    Ok(0)
+                };
             }
             current.position += count as u64;
         }
@@ -273,7 +305,11 @@ impl Reading {
         let whole = std::mem::replace(&mut self.unfinished, rest);
         if let Source::Current(current) = &mut self.source {
             let before = memchr::memrchr(b'\n', &whole[..end.saturating_sub(1)]).map_or(0, |newline| newline + 1);
-            let last = if self.unfinished.is_empty() { &whole[before..] } else { &self.unfinished };
+            let last = if self.unfinished.is_empty() {
+                &whole[before..]
+            } else {
+                &self.unfinished
+            };
             let begin = current.position - last.len() as u64;
             current.mark = Some((begin, last[..last.len().min(PREFIX_LEN)].to_vec()));
         }
@@ -284,7 +320,13 @@ impl Reading {
 impl Current {
     fn new(file: Arc<File>, position: u64) -> io::Result<Current> {
         let identity = archive::identity(&file.metadata()?);
-        Ok(Current { file, identity, position, mark: None, left: false })
+        Ok(Current {
+            file,
+            identity,
+            position,
+            mark: None,
+            left: false,
+        })
     }
 
     /// Sets the mark to the line that ends at `end`.
@@ -313,7 +355,11 @@ impl Current {
                 return Ok(Some(0));
             }
         }
-        let length = if read == 0 { self.file.metadata()?.len() } else { self.position };
+        let length = if read == 0 {
+            self.file.metadata()?.len()
+        } else {
+            self.position
+        };
         Ok((length < self.position).then(|| if self.mark.is_some() { length } else { 0 }))
     }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use flate2::read::MultiGzDecoder;
 use proptest::prelude::*;
 
-use super::reader::{Follow, Line, LineStream, LogInput, Selection, last, since};
+use super::reader::{EventInput, Follow, Line, LineStream, LogInput, Selection, last, since};
 use super::*;
 use crate::clock;
 
@@ -25,7 +25,9 @@ struct Place {
 
 impl Place {
     fn new() -> Place {
-        Place { dir: tempfile::tempdir().unwrap() }
+        Place {
+            dir: tempfile::tempdir().unwrap(),
+        }
     }
 
     fn logs(&self) -> PathBuf {
@@ -37,25 +39,41 @@ impl Place {
     }
 
     fn config(&self, max_size: u64, compress: bool) -> LogConfig {
-        LogConfig { path: Some(self.path()), max_size, retain: 1_000_000, compress }
+        LogConfig {
+            path: Some(self.path()),
+            max_size,
+            retain: 1_000_000,
+            compress,
+        }
     }
 
     fn selection(&self) -> Selection {
-        let log = LogInput { service: "web".into(), stream: Stream::Out, path: self.path() };
-        Selection { logs: vec![log], events: None, services: None }
+        let log = LogInput {
+            service: "web".into(),
+            stream: Stream::Out,
+            path: self.path(),
+        };
+        Selection {
+            logs: vec![log],
+            events: Vec::new(),
+        }
     }
 
     /// All bytes of all files of the log in order, read without the code under test.
     fn bytes(&self) -> Vec<u8> {
-        let mut names: Vec<String> =
-            fs::read_dir(self.logs()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<String> = fs::read_dir(self.logs())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.retain(|name| !name.ends_with(".tmp") && name != "web-out.log");
         names.sort();
         names.dedup_by(|later, first| later.trim_end_matches(".gz") == first.as_str());
         names.push("web-out.log".into());
         let mut bytes = Vec::new();
         for name in names {
-            let Ok(mut file) = File::open(self.logs().join(&name)) else { continue };
+            let Ok(mut file) = File::open(self.logs().join(&name)) else {
+                continue;
+            };
             if name.ends_with(".gz") {
                 MultiGzDecoder::new(file).read_to_end(&mut bytes).unwrap();
             } else {
@@ -72,7 +90,10 @@ impl Place {
         if bytes.is_empty() {
             return Vec::new();
         }
-        whole.split(|&byte| byte == b'\n').map(|line| line::split_stamp(line).expect("a stamp").1.to_vec()).collect()
+        whole
+            .split(|&byte| byte == b'\n')
+            .map(|line| line::split_stamp(line).expect("a stamp").1.to_vec())
+            .collect()
     }
 
     /// Starts a pump and gives what to write into and what tells that it is done.
@@ -113,7 +134,10 @@ fn read_all(follow: &mut Follow) -> Vec<Line> {
 }
 
 fn read_texts(follow: &mut Follow) -> Vec<String> {
-    read_all(follow).into_iter().map(|line| String::from_utf8(line.text).unwrap()).collect()
+    read_all(follow)
+        .into_iter()
+        .map(|line| String::from_utf8(line.text).unwrap())
+        .collect()
 }
 
 #[test]
@@ -127,7 +151,10 @@ fn a_file_name_says_whose_log_it_is_exactly() {
         ("web.v2-out.log", Some(("web.v2", Stream::Out, None))),
         ("a.b.c-out.log", Some(("a.b.c", Stream::Out, None))),
         (rotated, Some(("web", Stream::Out, Some(stamp)))),
-        ("web.v2-error.20261123T091502.123456Z.log.gz", Some(("web.v2", Stream::Err, Some(stamp)))),
+        (
+            "web.v2-error.20261123T091502.123456Z.log.gz",
+            Some(("web.v2", Stream::Err, Some(stamp))),
+        ),
         ("web-out.log.gz", None),
         ("web-out.log.gz.tmp", None),
         ("-out.log", None),
@@ -142,9 +169,17 @@ fn a_file_name_says_whose_log_it_is_exactly() {
 fn every_byte_is_kept_as_it_came() {
     let place = Place::new();
     let log = LogFile::open(place.config(0, false));
-    Place::say(&log, b"plain\n\n\xff\xfe invalid\r\n\x1b[31mred\x1b[0m\0\nno newline at the end");
-    let expected: [&[u8]; 5] =
-        [b"plain", b"", b"\xff\xfe invalid\r", b"\x1b[31mred\x1b[0m\0", b"no newline at the end"];
+    Place::say(
+        &log,
+        b"plain\n\n\xff\xfe invalid\r\n\x1b[31mred\x1b[0m\0\nno newline at the end",
+    );
+    let expected: [&[u8]; 5] = [
+        b"plain",
+        b"",
+        b"\xff\xfe invalid\r",
+        b"\x1b[31mred\x1b[0m\0",
+        b"no newline at the end",
+    ];
     assert_eq!(place.texts(), expected);
     assert_eq!(log.dropped(), 0);
     assert_eq!(fs::metadata(place.path()).unwrap().permissions().mode() & 0o777, 0o600);
@@ -155,7 +190,9 @@ fn every_byte_is_kept_as_it_came() {
 fn a_line_of_three_megabytes_is_kept_in_pieces_that_say_so() {
     let place = Place::new();
     let log = LogFile::open(place.config(0, false));
-    let line: Vec<u8> = (0..3 * 1024 * 1024_u32).map(|at| b'a' + u8::try_from(at % 26).unwrap()).collect();
+    let line: Vec<u8> = (0..3 * 1024 * 1024_u32)
+        .map(|at| b'a' + u8::try_from(at % 26).unwrap())
+        .collect();
     Place::say(&log, &line);
     let texts = place.texts();
     let (last, pieces) = texts.split_last().unwrap();
@@ -165,7 +202,11 @@ fn a_line_of_three_megabytes_is_kept_in_pieces_that_say_so() {
     }
     joined.extend_from_slice(last);
     assert!(joined == line);
-    assert!(texts.iter().all(|piece| piece.len() <= line::MAX_LINE + line::CONTINUES.len()));
+    assert!(
+        texts
+            .iter()
+            .all(|piece| piece.len() <= line::MAX_LINE + line::CONTINUES.len())
+    );
 }
 
 #[test]
@@ -211,7 +252,11 @@ fn a_pipe_held_by_a_grandchild_is_read_to_its_end_beside_the_next_run() {
     held.write_all(b", ended by its child\n").unwrap();
     drop(held);
     first_ended.recv_timeout(LIMIT).unwrap();
-    let expected = ["begun by the first [xtask: line continues]", "second run", ", ended by its child"];
+    let expected = [
+        "begun by the first [xtask: line continues]",
+        "second run",
+        ", ended by its child",
+    ];
     assert_eq!(place.texts(), expected.map(str::as_bytes));
 }
 
@@ -241,21 +286,31 @@ fn rotation_under_full_load_loses_and_doubles_nothing() {
     let log = LogFile::open(place.config(64 * 1024, true));
     let (mut writer, ended) = Place::pump(&log);
     let lines = 60_000;
-    let flood: String = (0..lines).map(|number| format!("line {number} {}\n", "x".repeat(number % 90))).collect();
+    let flood: String = (0..lines)
+        .map(|number| format!("line {number} {}\n", "x".repeat(number % 90)))
+        .collect();
     for chunk in flood.as_bytes().chunks(9_973) {
         writer.write_all(chunk).unwrap();
     }
     drop(writer);
     ended.recv_timeout(LIMIT).unwrap();
     until("all rotated files are compressed", || {
-        let plain = |name: &str| parse_name(name).is_some_and(|(_, _, rotated)| rotated.is_some()) && !name.ends_with(".gz");
-        !fs::read_dir(place.logs()).unwrap().any(|entry| plain(entry.unwrap().file_name().to_str().unwrap()))
+        let plain =
+            |name: &str| parse_name(name).is_some_and(|(_, _, rotated)| rotated.is_some()) && !name.ends_with(".gz");
+        !fs::read_dir(place.logs())
+            .unwrap()
+            .any(|entry| plain(entry.unwrap().file_name().to_str().unwrap()))
     });
     let texts = place.texts();
     assert_eq!(texts.len(), lines);
     assert!(texts.join(&b'\n') == flood.trim_end().as_bytes());
     let sizes = |entry: io::Result<fs::DirEntry>| entry.unwrap().metadata().unwrap().len();
-    assert!(fs::read_dir(place.logs()).unwrap().map(sizes).all(|size| size <= 64 * 1024));
+    assert!(
+        fs::read_dir(place.logs())
+            .unwrap()
+            .map(sizes)
+            .all(|size| size <= 64 * 1024)
+    );
     let (read, _) = last(&place.selection(), usize::MAX).unwrap();
     assert!(read.iter().map(|line| &line.text).eq(&texts));
     assert!(read_all(&mut since(&place.selection(), Timestamp::UNIX_EPOCH).unwrap()) == read);
@@ -267,7 +322,10 @@ fn only_the_newest_rotated_files_of_this_log_stay() {
     let neighbour = place.logs().join("web-out-out.20200101T000000.000000Z.log");
     fs::create_dir_all(place.logs()).unwrap();
     fs::write(&neighbour, "of another service").unwrap();
-    let log = LogFile::open(LogConfig { retain: 2, ..place.config(60, false) });
+    let log = LogFile::open(LogConfig {
+        retain: 2,
+        ..place.config(60, false)
+    });
     for number in 0..10 {
         Place::say(&log, format!("{number} {}\n", "x".repeat(30)).as_bytes());
     }
@@ -289,7 +347,9 @@ fn what_a_crash_left_half_done_is_finished_at_the_next_start() {
     assert_eq!(lines.len(), 1);
     assert_eq!(follow.take_unfinished().unwrap()[0].text, b"torn");
     let log = LogFile::open(place.config(1000, true));
-    until("the file is compressed", || !rotated.exists() && rotated.with_extension("log.gz").exists());
+    until("the file is compressed", || {
+        !rotated.exists() && rotated.with_extension("log.gz").exists()
+    });
     assert!(!rotated.with_extension("log.gz.tmp").exists());
     Place::say(&log, b"new\n");
     assert_eq!(place.texts(), [&b"old"[..], b"torn", b"new"]);
@@ -366,7 +426,10 @@ fn what_a_full_disk_swallows_is_counted_and_said_once_there_is_room() {
     });
     let texts = place.texts();
     let said = String::from_utf8(texts[0].clone()).unwrap();
-    assert!(said.starts_with(&format!("[xtask: {} bytes were dropped: No space left", log.dropped())), "{said}");
+    assert!(
+        said.starts_with(&format!("[xtask: {} bytes were dropped: No space left", log.dropped())),
+        "{said}"
+    );
     assert_eq!(texts[1], b"kept");
 }
 
@@ -384,7 +447,12 @@ fn a_directory_that_cannot_be_made_blocks_nobody() {
 
 #[test]
 fn a_log_that_is_not_kept_still_drains_the_pipe() {
-    let log = LogFile::open(LogConfig { path: None, max_size: 0, retain: 0, compress: false });
+    let log = LogFile::open(LogConfig {
+        path: None,
+        max_size: 0,
+        retain: 0,
+        compress: false,
+    });
     Place::say(&log, &b"x".repeat(1_000_000));
     assert_eq!(log.dropped(), 0);
     log.flush_empty().unwrap();
@@ -395,13 +463,29 @@ fn lines_of_all_logs_and_events_stand_in_the_order_of_time() {
     let place = Place::new();
     let stamp = |second: i64| Timestamp::from_second(1_700_000_000 + second).unwrap();
     let mut selection = place.selection();
-    selection.logs.push(LogInput { service: "db".into(), stream: Stream::Err, path: place.logs().join("db-error.log") });
-    selection.events = Some(place.dir.path().join("dev/supervisor.log"));
-    selection.services = Some(vec!["db".into()]);
+    selection.logs.push(LogInput {
+        service: "db".into(),
+        stream: Stream::Err,
+        path: place.logs().join("db-error.log"),
+    });
+    let path = place.dir.path().join("dev/supervisor.log");
+    selection.events = vec![EventInput {
+        path: path.clone(),
+        services: Some(vec!["db".into()]),
+        prefix: String::new(),
+    }];
     let mut follow = Follow::from_end(&selection);
-    let events = EventLog::open(selection.events.clone().unwrap());
-    let logs: Vec<_> =
-        selection.logs.iter().map(|log| LogFile::open(LogConfig { path: Some(log.path.clone()), ..place.config(0, false) })).collect();
+    let events = EventLog::open(path);
+    let logs: Vec<_> = selection
+        .logs
+        .iter()
+        .map(|log| {
+            LogFile::open(LogConfig {
+                path: Some(log.path.clone()),
+                ..place.config(0, false)
+            })
+        })
+        .collect();
     events.event(stamp(1), None, "stack is up");
     logs[0].append(0, b"web 2\nweb 2 too\n", stamp(2));
     events.event(stamp(3), Some("db"), "started\nwell");
@@ -409,7 +493,10 @@ fn lines_of_all_logs_and_events_stand_in_the_order_of_time() {
     logs[1].append(0, b"db 4\n", stamp(4));
     logs[0].append(0, b"web 5\n", stamp(5));
     let lines = read_all(&mut follow);
-    let seen: Vec<_> = lines.iter().map(|line| (&*line.service, line.stream, str::from_utf8(&line.text).unwrap())).collect();
+    let seen: Vec<_> = lines
+        .iter()
+        .map(|line| (&*line.service, line.stream, str::from_utf8(&line.text).unwrap()))
+        .collect();
     let expected = [
         ("", LineStream::Event, "stack is up"),
         ("web", LineStream::Out, "web 2"),
@@ -453,7 +540,10 @@ fn a_point_in_time_is_found_in_a_large_file_and_lines_without_a_stamp_belong_to_
     let mut file = OpenOptions::new().append(true).open(place.path()).unwrap();
     file.write_all(b"written by hand\n").unwrap();
     let (lines, _) = last(&place.selection(), 1).unwrap();
-    assert_eq!((lines[0].stamp, &lines[0].text[..]), (stamp(4_999), &b"written by hand"[..]));
+    assert_eq!(
+        (lines[0].stamp, &lines[0].text[..]),
+        (stamp(4_999), &b"written by hand"[..])
+    );
 }
 
 #[test]
@@ -530,12 +620,25 @@ impl Model {
         let log = LogFile::open(place.config(150, false));
         let follow = Follow::from_end(&place.selection());
         let (lines, unread) = (Vec::new(), Vec::new());
-        Model { place, log, clock: 0, count: 0, lines, unfinished: String::new(), follow, unread }
+        Model {
+            place,
+            log,
+            clock: 0,
+            count: 0,
+            lines,
+            unfinished: String::new(),
+            follow,
+            unread,
+        }
     }
 
     fn write(&mut self, text: &str) {
         self.clock += 10;
-        self.log.append(0, text.as_bytes(), Timestamp::from_second(1_700_000_000 + self.clock).unwrap());
+        self.log.append(
+            0,
+            text.as_bytes(),
+            Timestamp::from_second(1_700_000_000 + self.clock).unwrap(),
+        );
         self.unfinished.push_str(text);
         while let Some((line, rest)) = self.unfinished.split_once('\n') {
             self.lines.push(line.to_owned());
@@ -546,13 +649,19 @@ impl Model {
 
     /// How many whole lines the current file holds.
     fn in_current_file(&self) -> usize {
-        fs::read(self.place.path()).unwrap().iter().filter(|&&byte| byte == b'\n').count()
+        fs::read(self.place.path())
+            .unwrap()
+            .iter()
+            .filter(|&&byte| byte == b'\n')
+            .count()
     }
 
     fn take(&mut self, step: &Step) {
         match step {
             Step::Write(lines) => {
-                let text: String = (self.count..self.count + lines).map(|number| format!("line {number}\n")).collect();
+                let text: String = (self.count..self.count + lines)
+                    .map(|number| format!("line {number}\n"))
+                    .collect();
                 self.count += lines;
                 self.write(&text);
             }
@@ -578,7 +687,10 @@ impl Model {
             }
             Step::Last(count) => {
                 let (lines, follow) = last(&self.place.selection(), *count).unwrap();
-                let texts: Vec<_> = lines.iter().map(|line| String::from_utf8(line.text.clone()).unwrap()).collect();
+                let texts: Vec<_> = lines
+                    .iter()
+                    .map(|line| String::from_utf8(line.text.clone()).unwrap())
+                    .collect();
                 assert_eq!(texts, self.lines[self.lines.len().saturating_sub(*count)..]);
                 self.follow = follow;
                 self.unread.clear();

@@ -53,7 +53,11 @@ impl LogFile {
             writer.take_up_rotations();
             Mutex::new(writer)
         });
-        Arc::new(LogFile { writer, dropped: AtomicU64::new(0), writers: AtomicU64::new(0) })
+        Arc::new(LogFile {
+            writer,
+            dropped: AtomicU64::new(0),
+            writers: AtomicU64::new(0),
+        })
     }
 
     /// Empties the file, or makes it anew when it is missing; rotated files stay. Nothing written after it is lost.
@@ -220,7 +224,8 @@ impl Writer {
                 self.rotate(at).map_err(|error| (done, error))?;
                 continue;
             }
-            self.put(&rest[..fitting]).map_err(|(written, error)| (done + written, error))?;
+            self.put(&rest[..fitting])
+                .map_err(|(written, error)| (done + written, error))?;
             done += fitting;
         }
         Ok(())
@@ -228,7 +233,9 @@ impl Writer {
 
     /// How much of `out` goes into the present file; 0 to rotate first.
     fn fitting(&self, out: &[u8], in_line: bool, at: Timestamp) -> usize {
-        let Some(open) = self.file.as_ref().filter(|open| open.regular && self.max_size > 0) else { return out.len() };
+        let Some(open) = self.file.as_ref().filter(|open| open.regular && self.max_size > 0) else {
+            return out.len();
+        };
         let room = usize::try_from(self.max_size.saturating_sub(open.size)).unwrap_or(usize::MAX);
         if out.len() <= room || self.stuck.is_some_and(|stuck| within(at, stuck, ROTATE_AGAIN)) {
             return out.len();
@@ -242,7 +249,9 @@ impl Writer {
 
     /// Appends bytes as they are; an error says how many were written, and leaves the file marked as torn.
     fn put(&mut self, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
-        let Some(open) = self.file.as_mut() else { return Err((0, io::ErrorKind::NotFound.into())) };
+        let Some(open) = self.file.as_mut() else {
+            return Err((0, io::ErrorKind::NotFound.into()));
+        };
         let mut written = 0;
         let result = loop {
             if written == bytes.len() {
@@ -369,13 +378,22 @@ impl Open {
         let file = match archive::found(options.open(path))? {
             Some(file) => file,
             None => {
-                DirBuilder::new().recursive(true).mode(0o700).create(archive::directory(path))?;
+                DirBuilder::new()
+                    .recursive(true)
+                    .mode(0o700)
+                    .create(archive::directory(path))?;
                 options.open(path)?
             }
         };
         let metadata = file.metadata()?;
         let (identity, size, regular) = (archive::identity(&metadata), metadata.len(), metadata.is_file());
-        let mut open = Open { file, identity, size, regular, torn: false };
+        let mut open = Open {
+            file,
+            identity,
+            size,
+            regular,
+            torn: false,
+        };
         open.torn = open.ends_within_a_line();
         Ok(open)
     }

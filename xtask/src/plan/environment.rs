@@ -47,7 +47,12 @@ pub(super) fn own(sources: &Sources<'_>, read: ReadFile<'_>, errors: &mut Vec<St
         };
         own.insert(name.clone(), value);
     }
-    own.extend(sources.set.iter().map(|(name, value)| (name.clone(), Some(value.clone()))));
+    own.extend(
+        sources
+            .set
+            .iter()
+            .map(|(name, value)| (name.clone(), Some(value.clone()))),
+    );
     own
 }
 
@@ -64,7 +69,10 @@ fn read_env_file(
         Err(why) => return errors.push(format!("env_file {file}: {why}")),
     };
     match read(&path) {
-        Err(why) => errors.push(format!("failed to read env_file {}: {why}; make it or remove it", path.display())),
+        Err(why) => errors.push(format!(
+            "failed to read env_file {}: {why}; make it or remove it",
+            path.display()
+        )),
         Ok(text) => match crate::config::env_file::parse(&text) {
             Ok(pairs) => into.extend(pairs),
             Err((line, why)) => errors.push(format!("{}:{line}: {why}", path.display())),

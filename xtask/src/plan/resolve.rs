@@ -19,7 +19,11 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 const READY_INTERVAL: Duration = Duration::from_millis(200);
 const MAX_RESTARTS: u32 = 16;
-const ROTATION: Rotation = Rotation { max_size: 10 << 20, retain: 7, compress: true };
+const ROTATION: Rotation = Rotation {
+    max_size: 10 << 20,
+    retain: 7,
+    compress: true,
+};
 
 /// The names of all profiles; the implicit one where none is written.
 pub fn profile_names(config: &Config) -> Vec<String> {
@@ -53,7 +57,10 @@ pub fn resolve(
     for name in &names {
         let first = services.len();
         resolver.service(name, &resolved, &logs, &mut services);
-        instances.insert(name.as_str(), services[first..].iter().map(|service| service.name.clone()).collect());
+        instances.insert(
+            name.as_str(),
+            services[first..].iter().map(|service| service.name.clone()).collect(),
+        );
     }
     resolver.link(&mut services, &listed, &instances);
     let builds = resolver.builds(&resolved, &services);
@@ -61,7 +68,14 @@ pub fn resolve(
     if !resolver.problems.is_empty() {
         return Err(Problems(config.file.clone(), resolver.problems));
     }
-    Ok(Plan { workspace: workspace.to_owned(), file: file.to_owned(), profile: name, state_dir, services, builds })
+    Ok(Plan {
+        workspace: workspace.to_owned(),
+        file: file.to_owned(),
+        profile: name,
+        state_dir,
+        services,
+        builds,
+    })
 }
 
 /// Resolves one task with the environment of `profile`.
@@ -93,7 +107,10 @@ fn choose_profile(config: &Config, asked: Option<&str>) -> Result<String, Proble
         None if names.len() == 1 => names[0].clone(),
         None if names.iter().any(|name| name == IMPLICIT_PROFILE) => IMPLICIT_PROFILE.to_owned(),
         None => {
-            let message = format!("no profile was named; use -p with one of {}, or set `default_profile`", names.join(", "));
+            let message = format!(
+                "no profile was named; use -p with one of {}, or set `default_profile`",
+                names.join(", ")
+            );
             return Err(Problems(config.file.clone(), vec![Problem { place: None, message }]));
         }
     };
@@ -127,11 +144,21 @@ struct Resolver<'a> {
 impl<'a> Resolver<'a> {
     fn new(config: &'a Config, file: &'a Path, invocation: &'a Invocation, read: ReadFile<'a>) -> Self {
         let workspace = file.parent().unwrap_or(Path::new("/"));
-        Self { config, workspace, invocation, read, problems: Vec::new(), required_tasks: Vec::new() }
+        Self {
+            config,
+            workspace,
+            invocation,
+            read,
+            problems: Vec::new(),
+            required_tasks: Vec::new(),
+        }
     }
 
     fn problem(&mut self, place: Option<config::Place>, message: impl Into<String>) {
-        self.problems.push(Problem { place, message: message.into() });
+        self.problems.push(Problem {
+            place,
+            message: message.into(),
+        });
     }
 
     /// The profile with its ancestors; validation has proven that they exist and end.
@@ -165,17 +192,28 @@ impl<'a> Resolver<'a> {
         let options = &self.invocation.options;
         for (flag, given) in [("--only", &options.only), ("--except", &options.except)] {
             for name in given.iter().filter(|name| !listed.contains(name)) {
-                let message = format!("{flag} {name}: this profile has no such service; it has {}", listed.join(", "));
+                let message = format!(
+                    "{flag} {name}: this profile has no such service; it has {}",
+                    listed.join(", ")
+                );
                 self.problem(None, message);
             }
         }
         let mut seen = BTreeSet::new();
-        let chosen = |name: &&String| {
-            (options.only.is_empty() || options.only.contains(name)) && !options.except.contains(name)
-        };
-        let names: Vec<String> = listed.iter().filter(chosen).filter(|name| seen.insert(*name)).cloned().collect();
+        let chosen =
+            |name: &&String| (options.only.is_empty() || options.only.contains(name)) && !options.except.contains(name);
+        let names: Vec<String> = listed
+            .iter()
+            .filter(chosen)
+            .filter(|name| seen.insert(*name))
+            .cloned()
+            .collect();
         if names.is_empty() && self.problems.is_empty() {
-            let why = if listed.is_empty() { "the profile lists none" } else { "--only and --except leave none" };
+            let why = if listed.is_empty() {
+                "the profile lists none"
+            } else {
+                "--only and --except leave none"
+            };
             self.problem(None, format!("no service to run: {why}"));
         }
         names
@@ -212,15 +250,30 @@ impl<'a> Resolver<'a> {
         errors: &mut Vec<String>,
     ) -> ServicePlan {
         let name = number.map_or_else(|| base.to_owned(), |number| format!("{base}-{number}"));
-        let files = profile.env_file.iter().chain(service.env_file.iter().flatten()).collect();
+        let files = profile
+            .env_file
+            .iter()
+            .chain(service.env_file.iter().flatten())
+            .collect();
         let mut own = self.own_environment(files, vec![&profile.env, &service.env], errors);
         if let Some(number) = number {
             own.insert("XTASK_INSTANCE".to_owned(), Some(number.to_string()));
         }
-        let mut strings = Strings { shell: &self.invocation.shell, own: &own, errors };
-        let cwd = below(self.workspace, &strings.text("cwd", service.cwd.as_deref().unwrap_or(".")));
-        let ports: Vec<u16> =
-            service.ports.iter().flatten().filter_map(|port| strings.port(port)).collect();
+        let mut strings = Strings {
+            shell: &self.invocation.shell,
+            own: &own,
+            errors,
+        };
+        let cwd = below(
+            self.workspace,
+            &strings.text("cwd", service.cwd.as_deref().unwrap_or(".")),
+        );
+        let ports: Vec<u16> = service
+            .ports
+            .iter()
+            .flatten()
+            .filter_map(|port| strings.port(port))
+            .collect();
         let probe = probe(&mut strings, service, &ports);
         let file = |text: Option<String>, stream: &str| match text.as_deref() {
             Some("/dev/null") => None,
@@ -228,7 +281,10 @@ impl<'a> Resolver<'a> {
             None => Some(logs.join(format!("{name}-{stream}.log"))),
         };
         let out_file = service.out_file.as_deref().map(|path| strings.text("out_file", path));
-        let error_file = service.error_file.as_deref().map(|path| strings.text("error_file", path));
+        let error_file = service
+            .error_file
+            .as_deref()
+            .map(|path| strings.text("error_file", path));
         let script = strings.text("script", service.script.as_deref().unwrap_or_default());
         let args = strings.words("args", service.args.as_ref());
         let interpreter = interpreter(&mut strings, service);
@@ -241,7 +297,11 @@ impl<'a> Resolver<'a> {
             interpreter,
             depends_on: dependencies,
             policy: policy(service, probe.is_some(), !builds.is_empty()),
-            probe_interval: service.ready.as_ref().and_then(|ready| ready.interval).unwrap_or(READY_INTERVAL),
+            probe_interval: service
+                .ready
+                .as_ref()
+                .and_then(|ready| ready.interval)
+                .unwrap_or(READY_INTERVAL),
             probe,
             ports,
             watch,
@@ -263,7 +323,11 @@ impl<'a> Resolver<'a> {
         for (name, dependency) in service.depends_on.iter().flatten() {
             if self.config.services.contains_key(&name.value) {
                 let (condition, restart) = (dependency.condition, dependency.restart);
-                services.push(Dependency { name: name.value.clone(), condition, restart });
+                services.push(Dependency {
+                    name: name.value.clone(),
+                    condition,
+                    restart,
+                });
             } else if !self.required_tasks.contains(&name.value) {
                 self.required_tasks.push(name.value.clone());
             }
@@ -278,7 +342,17 @@ impl<'a> Resolver<'a> {
         errors: &mut Vec<String>,
     ) -> Own {
         let (workspace, shell, set) = (self.workspace, &self.invocation.shell, &self.invocation.options.set);
-        environment::own(&Sources { workspace, shell, files, tables, set }, self.read, errors)
+        environment::own(
+            &Sources {
+                workspace,
+                shell,
+                files,
+                tables,
+                set,
+            },
+            self.read,
+            errors,
+        )
     }
 
     fn rotation(&self, service: &config::Service) -> Rotation {
@@ -310,19 +384,27 @@ impl<'a> Resolver<'a> {
 
     fn tasks(&mut self, names: &[String], profile: &Profile) -> Vec<TaskPlan> {
         let config = self.config;
-        names.iter().filter_map(|name| config.tasks.get(name).map(|task| (name, task))).map(|(name, task)| {
-            let mut errors = Vec::new();
-            let plan = self.task(name, task, profile, &mut errors);
-            for error in errors {
-                self.problem(Some(task.at), format!("[tasks.{name}] {error}"));
-            }
-            plan
-        }).collect()
+        names
+            .iter()
+            .filter_map(|name| config.tasks.get(name).map(|task| (name, task)))
+            .map(|(name, task)| {
+                let mut errors = Vec::new();
+                let plan = self.task(name, task, profile, &mut errors);
+                for error in errors {
+                    self.problem(Some(task.at), format!("[tasks.{name}] {error}"));
+                }
+                plan
+            })
+            .collect()
     }
 
     fn task(&self, name: &str, task: &config::Task, profile: &Profile, errors: &mut Vec<String>) -> TaskPlan {
         let own = self.own_environment(profile.env_file.iter().collect(), vec![&profile.env, &task.env], errors);
-        let mut strings = Strings { shell: &self.invocation.shell, own: &own, errors };
+        let mut strings = Strings {
+            shell: &self.invocation.shell,
+            own: &own,
+            errors,
+        };
         TaskPlan {
             name: name.to_owned(),
             script: strings.text("script", &task.script),
@@ -338,7 +420,10 @@ impl<'a> Resolver<'a> {
             let mut linked = Vec::new();
             for dependency in std::mem::take(&mut service.depends_on) {
                 if let Some(names) = instances.get(dependency.name.as_str()) {
-                    linked.extend(names.iter().map(|name| Dependency { name: name.clone(), ..dependency.clone() }));
+                    linked.extend(names.iter().map(|name| Dependency {
+                        name: name.clone(),
+                        ..dependency.clone()
+                    }));
                 } else if !listed.contains(&dependency.name) {
                     let message = format!(
                         "[services.{}] depends on `{}`, which this profile does not list; add it to `services` or override `depends_on`",
@@ -356,9 +441,19 @@ impl<'a> Resolver<'a> {
             return Vec::new();
         }
         let required = std::mem::take(&mut self.required_tasks);
-        let listed = profile.build.iter().flatten().chain(&required).cloned().collect::<Vec<_>>();
+        let listed = profile
+            .build
+            .iter()
+            .flatten()
+            .chain(&required)
+            .cloned()
+            .collect::<Vec<_>>();
         let mut builds = Vec::new();
-        for build in self.tasks(&listed, profile).iter().chain(services.iter().flat_map(|service| &service.builds)) {
+        for build in self
+            .tasks(&listed, profile)
+            .iter()
+            .chain(services.iter().flat_map(|service| &service.builds))
+        {
             if !builds.contains(build) {
                 builds.push(build.clone());
             }
@@ -385,7 +480,11 @@ impl<'a> Resolver<'a> {
 }
 
 fn policy(service: &config::Service, probed: bool, builds: bool) -> Policy {
-    let timeout = service.ready.as_ref().and_then(|ready| ready.timeout).unwrap_or(READY_TIMEOUT);
+    let timeout = service
+        .ready
+        .as_ref()
+        .and_then(|ready| ready.timeout)
+        .unwrap_or(READY_TIMEOUT);
     Policy {
         autorestart: service.autorestart.unwrap_or(Autorestart::Always),
         max_restarts: service.max_restarts.unwrap_or(MAX_RESTARTS),
@@ -396,15 +495,25 @@ fn policy(service: &config::Service, probed: bool, builds: bool) -> Policy {
         kill_signal: service.kill_signal.unwrap_or(Signal::Int),
         kill_timeout: service.kill_timeout.unwrap_or(KILL_TIMEOUT),
         watch_delay: service.watch_delay.unwrap_or(WATCH_DELAY),
-        readiness: if probed { Readiness::Probe(timeout) } else { Readiness::Uptime },
+        readiness: if probed {
+            Readiness::Probe(timeout)
+        } else {
+            Readiness::Uptime
+        },
         builds,
     }
 }
 
 fn interpreter(strings: &mut Strings<'_>, service: &config::Service) -> Option<Interpreter> {
-    let program = service.interpreter.as_deref().filter(|program| *program != "none" && !program.is_empty())?;
+    let program = service
+        .interpreter
+        .as_deref()
+        .filter(|program| *program != "none" && !program.is_empty())?;
     let args = strings.words("interpreter_args", service.interpreter_args.as_ref());
-    Some(Interpreter { program: strings.text("interpreter", program), args })
+    Some(Interpreter {
+        program: strings.text("interpreter", program),
+        args,
+    })
 }
 
 /// The written probe; without one the ports, where there are any.

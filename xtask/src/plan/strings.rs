@@ -43,7 +43,8 @@ impl Strings<'_> {
                 match expanded.parse::<u16>() {
                     Ok(port) if port > 0 => Some(port),
                     Ok(_) | Err(_) => {
-                        self.errors.push(format!("ports: `{expanded}` is not a port; use 1 to 65535"));
+                        self.errors
+                            .push(format!("ports: `{expanded}` is not a port; use 1 to 65535"));
                         None
                     }
                 }

@@ -12,7 +12,16 @@ use std::time::Duration;
 const MASK: &str = "********";
 
 /// Parts of names whose values look secret.
-const SECRET: [&str; 8] = ["SECRET", "TOKEN", "PASSWORD", "PASSWD", "PRIVATE", "CREDENTIAL", "API_KEY", "ACCESS_KEY"];
+const SECRET: [&str; 8] = [
+    "SECRET",
+    "TOKEN",
+    "PASSWORD",
+    "PASSWD",
+    "PRIVATE",
+    "CREDENTIAL",
+    "API_KEY",
+    "ACCESS_KEY",
+];
 
 /// Whether the value of a variable of this name is to be masked.
 pub fn looks_secret(name: &str) -> bool {
@@ -22,12 +31,19 @@ pub fn looks_secret(name: &str) -> bool {
 
 /// The plan as nested values.
 pub fn of(plan: &Plan) -> Value {
-    let services: Map<String, Value> =
-        plan.services.iter().map(|service| (service.name.clone(), of_service(service))).collect();
+    let services: Map<String, Value> = plan
+        .services
+        .iter()
+        .map(|service| (service.name.clone(), of_service(service)))
+        .collect();
     let mut view = json!({ "profile": plan.profile, "workspace": plan.workspace, "state_dir": plan.state_dir });
     if let Value::Object(view) = &mut view {
         if !plan.builds.is_empty() {
-            let tasks: Map<String, Value> = plan.builds.iter().map(|task| (task.name.clone(), of_task(task))).collect();
+            let tasks: Map<String, Value> = plan
+                .builds
+                .iter()
+                .map(|task| (task.name.clone(), of_task(task)))
+                .collect();
             view.insert("tasks".to_owned(), tasks.into());
         }
         view.insert("services".to_owned(), services.into());

@@ -37,7 +37,11 @@ pub struct Guarded {
 /// When it cannot be started.
 pub fn guard(program: PathBuf, args: &[OsString]) -> io::Result<Guarded> {
     let (its_stdin, lease) = io::pipe()?;
-    let handle = duct::cmd(program, args).stdin_file(its_stdin).stderr_null().unchecked().start()?;
+    let handle = duct::cmd(program, args)
+        .stdin_file(its_stdin)
+        .stderr_null()
+        .unchecked()
+        .start()?;
     Ok(Guarded { handle, _lease: lease })
 }
 

@@ -1,9 +1,9 @@
 //! Short commands whose end is waited for and whose output is nobody's log: readiness probes.
 
-use super::children::Children;
-use crate::lifecycle::Exit;
-use super::launch::Launch;
 use super::Signal;
+use super::children::Children;
+use super::launch::Launch;
+use crate::lifecycle::Exit;
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Read};
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -15,7 +15,12 @@ impl Children {
     /// # Errors
     /// Why it did not end with 0: its exit and the last line of its stderr.
     pub fn run_quietly(&self, launch: &Launch, limit: Duration) -> Result<(), String> {
-        let name = launch.program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = launch
+            .program
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let (sender, exits) = channel();
         let spawned = self.spawn_and_tell(launch, sender).map_err(|error| error.to_string())?;
         let stdout = spawned.stdout;

@@ -27,12 +27,21 @@ impl Target {
     pub(super) fn new(url: &str, limit: Duration) -> Result<Self, String> {
         let uri: Uri = url.parse().map_err(|error| format!("read URL `{url}`: {error}"))?;
         if uri.scheme_str() != Some("http") {
-            return Err(format!("read URL `{url}`: only http is asked; write `http://HOST:PORT/PATH`"));
+            return Err(format!(
+                "read URL `{url}`: only http is asked; write `http://HOST:PORT/PATH`"
+            ));
         }
-        let host = uri.host().ok_or_else(|| format!("read URL `{url}`: it names no host"))?.to_owned();
+        let host = uri
+            .host()
+            .ok_or_else(|| format!("read URL `{url}`: it names no host"))?
+            .to_owned();
         let port = uri.port_u16().unwrap_or(80);
         let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-        let hosts = if host.eq_ignore_ascii_case("localhost") { vec!["127.0.0.1", "[::1]"] } else { vec![host.as_str()] };
+        let hosts = if host.eq_ignore_ascii_case("localhost") {
+            vec!["127.0.0.1", "[::1]"]
+        } else {
+            vec![host.as_str()]
+        };
         let config = Agent::config_builder()
             .proxy(None)
             .http_status_as_error(false)
@@ -44,7 +53,10 @@ impl Target {
         Ok(Self {
             agent: config.into(),
             urls: hosts.iter().map(|host| format!("http://{host}:{port}{path}")).collect(),
-            host: uri.authority().map_or(host.as_str(), |authority| authority.as_str()).to_owned(),
+            host: uri
+                .authority()
+                .map_or(host.as_str(), |authority| authority.as_str())
+                .to_owned(),
             address: format!("{host}:{port}"),
             path,
             limit,
@@ -69,11 +81,20 @@ impl Target {
 
     fn get_one(&self, url: &str) -> Result<(), Failure> {
         let (path, address) = (&self.path, &self.address);
-        let unreachable = |cause: &str| Failure { rank: 0, text: format!("connect {address}: {cause}") };
-        let failed = |cause: &str| Failure { rank: 1, text: format!("GET {path}: {cause}") };
+        let unreachable = |cause: &str| Failure {
+            rank: 0,
+            text: format!("connect {address}: {cause}"),
+        };
+        let failed = |cause: &str| Failure {
+            rank: 1,
+            text: format!("GET {path}: {cause}"),
+        };
         match self.agent.get(url).header("host", &self.host).call() {
             Ok(answer) if answer.status().is_success() || answer.status().is_redirection() => Ok(()),
-            Ok(answer) => Err(Failure { rank: 2, text: format!("GET {path}: {}", answer.status().as_u16()) }),
+            Ok(answer) => Err(Failure {
+                rank: 2,
+                text: format!("GET {path}: {}", answer.status().as_u16()),
+            }),
             Err(ureq::Error::Timeout(ureq::Timeout::Connect | ureq::Timeout::Resolve)) => {
                 Err(unreachable(&format!("no answer within {:?}", self.limit)))
             }
@@ -82,7 +103,11 @@ impl Target {
             Err(ureq::Error::HostNotFound) => Err(unreachable("host not found")),
             Err(ureq::Error::Io(error)) => {
                 let cause = super::cause(&error);
-                Err(if is_unreachable(&error) { unreachable(&cause) } else { failed(&cause) })
+                Err(if is_unreachable(&error) {
+                    unreachable(&cause)
+                } else {
+                    failed(&cause)
+                })
             }
             Err(error) => Err(failed(&error.to_string())),
         }
@@ -98,5 +123,8 @@ struct Failure {
 
 fn is_unreachable(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkUnreachable};
-    matches!(error.kind(), ConnectionRefused | AddrNotAvailable | HostUnreachable | NetworkUnreachable)
+    matches!(
+        error.kind(),
+        ConnectionRefused | AddrNotAvailable | HostUnreachable | NetworkUnreachable
+    )
 }

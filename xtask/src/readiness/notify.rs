@@ -46,8 +46,11 @@ pub fn listen(path: &Path, report: impl Fn(Notice) + Send + 'static) -> io::Resu
         Ok(()) | Err(_) => {}
     }
     let socket = UnixDatagram::bind(path).map_err(|error| explain(path, error))?;
-    let handle =
-        NotifyHandle { path: path.to_owned(), socket: Arc::new(socket), ended: Arc::new(AtomicBool::new(false)) };
+    let handle = NotifyHandle {
+        path: path.to_owned(),
+        socket: Arc::new(socket),
+        ended: Arc::new(AtomicBool::new(false)),
+    };
     fs::set_permissions(path, Permissions::from_mode(0o600))?;
     let (socket, ended) = (Arc::clone(&handle.socket), Arc::clone(&handle.ended));
     let receive = move || {
@@ -117,7 +120,10 @@ mod tests {
         let table: [(&str, Vec<Notice>); 7] = [
             ("READY=1", vec![Notice::Ready]),
             ("READY=1\n", vec![Notice::Ready]),
-            ("STATUS=a=b\nREADY=1\nMAINPID=7", vec![Notice::Status("a=b".to_owned()), Notice::Ready]),
+            (
+                "STATUS=a=b\nREADY=1\nMAINPID=7",
+                vec![Notice::Status("a=b".to_owned()), Notice::Ready],
+            ),
             ("RELOADING=1\nMONOTONIC_USEC=5", vec![Notice::Reloading]),
             ("STOPPING=1", vec![Notice::Stopping]),
             ("READY=0\nready=1\nREADY\n=1", vec![]),
@@ -126,7 +132,10 @@ mod tests {
         for (text, notices) in table {
             assert_eq!(parse(text.as_bytes()), notices, "{text:?}");
         }
-        assert_eq!(parse(b"STATUS=\xff\nREADY=1"), [Notice::Status("\u{fffd}".to_owned()), Notice::Ready]);
+        assert_eq!(
+            parse(b"STATUS=\xff\nREADY=1"),
+            [Notice::Status("\u{fffd}".to_owned()), Notice::Ready]
+        );
     }
 
     #[test]

@@ -16,7 +16,10 @@ pub(super) fn connect(address: &str, limit: Duration) -> Result<(), String> {
             Ok(_) => return Ok(()),
             Err(error) => {
                 let refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
-                if why.as_ref().is_none_or(|known| refused(known) && error.kind() == io::ErrorKind::TimedOut) {
+                if why
+                    .as_ref()
+                    .is_none_or(|known| refused(known) && error.kind() == io::ErrorKind::TimedOut)
+                {
                     why = Some(error);
                 }
             }

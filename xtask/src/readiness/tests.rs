@@ -50,28 +50,39 @@ fn http_is_ready_on_success_and_tells_the_status_before_once() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let unavailable = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n";
-    let asked = serve(listener, Box::leak(Box::new([unavailable, unavailable, "HTTP/1.1 200 OK\r\n\r\n"])));
+    let asked = serve(
+        listener,
+        Box::leak(Box::new([unavailable, unavailable, "HTTP/1.1 200 OK\r\n\r\n"])),
+    );
     let (_handle, heard) = run(Probe::Http(format!("http://localhost:{port}/api/health?deep=1")));
     assert_eq!(not_yet(&heard), "GET /api/health?deep=1: 503");
     assert_eq!(heard.recv_timeout(LIMIT), Ok(ProbeReport::Ready));
     assert!(heard.recv_timeout(LIMIT).is_err(), "nothing is said after ready");
     let first = asked.recv_timeout(LIMIT).unwrap().to_lowercase();
     assert!(first.starts_with("get /api/health?deep=1 http/1.1\r\n"), "{first}");
-    assert!(first.contains(&format!("host: localhost:{port}\r\n")) && first.matches("host:").count() == 1, "{first}");
+    assert!(
+        first.contains(&format!("host: localhost:{port}\r\n")) && first.matches("\r\nhost: ").count() == 1,
+        "{first}"
+    );
 }
 
 #[test]
 fn a_redirect_is_success_and_is_not_followed() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let _asked = serve(listener, &["HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n"]);
+    let _asked = serve(
+        listener,
+        &["HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n"],
+    );
     let (_handle, heard) = run(Probe::Http(format!("http://127.0.0.1:{port}")));
     assert_eq!(heard.recv_timeout(LIMIT), Ok(ProbeReport::Ready));
 }
 
 #[test]
 fn http_on_localhost_finds_a_server_that_listens_on_ipv6_alone() {
-    let Ok(listener) = TcpListener::bind("[::1]:0") else { return };
+    let Ok(listener) = TcpListener::bind("[::1]:0") else {
+        return;
+    };
     let port = listener.local_addr().unwrap().port();
     let _asked = serve(listener, &["HTTP/1.1 204 No Content\r\n\r\n"]);
     let (_handle, heard) = run(Probe::Http(format!("http://localhost:{port}/")));
@@ -122,8 +133,13 @@ fn tcp_becomes_ready_when_the_port_is_listened_on() {
 
 #[test]
 fn tcp_on_localhost_finds_a_server_that_listens_on_ipv6_alone() {
-    let Ok(listener) = TcpListener::bind("[::1]:0") else { return };
-    let (_handle, heard) = run(Probe::Tcp(format!("localhost:{}", listener.local_addr().unwrap().port())));
+    let Ok(listener) = TcpListener::bind("[::1]:0") else {
+        return;
+    };
+    let (_handle, heard) = run(Probe::Tcp(format!(
+        "localhost:{}",
+        listener.local_addr().unwrap().port()
+    )));
     assert_eq!(heard.recv_timeout(LIMIT), Ok(ProbeReport::Ready));
 }
 
@@ -173,6 +189,9 @@ fn a_cancelled_attempt_says_nothing_any_more() {
 fn waits_double_up_to_the_interval() {
     let interval = Duration::from_millis(70);
     let waits = std::iter::successors(Some(FIRST_WAIT), |wait| Some(next_wait(*wait, interval)));
-    assert_eq!(waits.take(5).map(|wait| wait.as_millis()).collect::<Vec<_>>(), [10, 20, 40, 70, 70]);
+    assert_eq!(
+        waits.take(5).map(|wait| wait.as_millis()).collect::<Vec<_>>(),
+        [10, 20, 40, 70, 70]
+    );
     assert_eq!(next_wait(Duration::ZERO, Duration::ZERO), Duration::from_millis(1));
 }

@@ -51,13 +51,23 @@ impl Supervisor {
     }
 
     fn next_task(&mut self, id: ServiceId, mut left: VecDeque<TaskPlan>) -> Option<Event> {
-        let Some(task) = left.pop_front() else { return Some(Event::Built(Ok(()))) };
+        let Some(task) = left.pop_front() else {
+            return Some(Event::Built(Ok(())));
+        };
         let run = self.fleet.take_run();
         match self.spawn_build(id, run, &task) {
             Ok(()) => {
                 let (exit, lines) = (None, None);
-                let build =
-                    Build { run, task: task.name, left, exit, lines, gone: false, cancelled: false, again: false };
+                let build = Build {
+                    run,
+                    task: task.name,
+                    left,
+                    exit,
+                    lines,
+                    gone: false,
+                    cancelled: false,
+                    again: false,
+                };
                 self.builds.insert(id, build);
                 None
             }
@@ -71,7 +81,14 @@ impl Supervisor {
         let program = process::resolve_program(&task.script, &task.cwd, path.as_deref())?;
         let args = task.args.iter().map(OsString::from).collect();
         let tag = self.tag(run);
-        let launch = Launch { program, args, cwd: task.cwd.clone(), env: variables(env), stdin: false, run: tag };
+        let launch = Launch {
+            program,
+            args,
+            cwd: task.cwd.clone(),
+            env: variables(env),
+            stdin: false,
+            run: tag,
+        };
         let spawned = self.children.spawn(&launch)?;
         let mut live = LiveRun::new(None, spawned.identity, tag);
         // Its output is no service's: the tail comes as a message of its own.
@@ -122,7 +139,9 @@ impl Supervisor {
         } else if build.exit == Some(Exit::Code(0)) {
             self.next_task(id, build.left)
         } else {
-            let how = build.exit.map_or_else(|| "an unknown end".to_owned(), |exit| exit.to_string());
+            let how = build
+                .exit
+                .map_or_else(|| "an unknown end".to_owned(), |exit| exit.to_string());
             let mut tail = vec![format!("task {} ended with {how}", build.task)];
             tail.extend(build.lines.unwrap_or_default());
             Some(Event::Built(Err(tail.join("\n"))))

@@ -30,7 +30,8 @@ impl Supervisor {
             Request::Shutdown => self.shut_down(client, now),
             Request::Kill => self.kill_all(client, now),
             Request::Invocation => {
-                self.clients.send(client, &Reply::Invocation(Box::new(self.invocation.clone())));
+                self.clients
+                    .send(client, &Reply::Invocation(Box::new(self.invocation.clone())));
             }
             Request::Flush { services } => self.flush(client, &services),
             Request::Reset { services } => self.reset(client, &services, now),
@@ -41,7 +42,11 @@ impl Supervisor {
                 self.stop(client, &services, &event, now);
             }
             Request::Start { services } => self.start(client, &services, now),
-            Request::Restart { services, plan, invocation } => {
+            Request::Restart {
+                services,
+                plan,
+                invocation,
+            } => {
                 self.restart(client, &services, *plan, *invocation, now);
             }
             Request::Wait { services, timeout } => {
@@ -87,7 +92,10 @@ impl Supervisor {
         let down = |id: &ServiceId| {
             self.fleet.get(*id).is_some_and(|member| {
                 member.service.wanted == Wanted::Down
-                    || matches!(member.service.state, State::Errored | State::Stopped | State::WaitingRestart { .. })
+                    || matches!(
+                        member.service.state,
+                        State::Errored | State::Stopped | State::WaitingRestart { .. }
+                    )
             })
         };
         let ids: Vec<ServiceId> = self
@@ -109,10 +117,20 @@ impl Supervisor {
     fn restart(&mut self, client: ClientId, services: &[String], plan: Plan, invocation: Invocation, now: Now) {
         let named = |name: &String| services.contains(name);
         self.invocation = invocation;
-        self.fleet.prepare(plan.services.iter().filter(|service| named(&service.name)).cloned().collect());
+        self.fleet.prepare(
+            plan.services
+                .iter()
+                .filter(|service| named(&service.name))
+                .cloned()
+                .collect(),
+        );
         if let Some(present) = &mut self.plan {
             for service in plan.services {
-                if let Some(old) = present.services.iter_mut().find(|old| old.name == service.name && named(&old.name)) {
+                if let Some(old) = present
+                    .services
+                    .iter_mut()
+                    .find(|old| old.name == service.name && named(&old.name))
+                {
                     *old = service;
                 }
             }
@@ -160,7 +178,10 @@ impl Supervisor {
         let mut failures = Vec::new();
         for plan in plans {
             if let Err(error) = self.logs.flush(&plan) {
-                failures.push(Failure { service: plan.name, reason: format!("failed to empty its logs: {error}") });
+                failures.push(Failure {
+                    service: plan.name,
+                    reason: format!("failed to empty its logs: {error}"),
+                });
             }
         }
         self.clients.send(client, &Reply::Done { failures });
@@ -179,13 +200,31 @@ impl Supervisor {
         now: Now,
     ) {
         let deadline = timeout.map(|timeout| now.monotonic + timeout);
-        self.add_waiter(Waiter { client, services, goal, deadline, whole: false }, now);
+        self.add_waiter(
+            Waiter {
+                client,
+                services,
+                goal,
+                deadline,
+                whole: false,
+            },
+            now,
+        );
     }
 
     fn wait_for_end(&mut self, client: ClientId, now: Now) {
         self.waiters.retain(|waiter| waiter.client != client);
         let services = self.fleet.members().map(|(id, _)| id).collect();
-        self.add_waiter(Waiter { client, services, goal: Goal::Down, deadline: None, whole: true }, now);
+        self.add_waiter(
+            Waiter {
+                client,
+                services,
+                goal: Goal::Down,
+                deadline: None,
+                whole: true,
+            },
+            now,
+        );
     }
 
     fn add_waiter(&mut self, waiter: Waiter, now: Now) {
@@ -228,7 +267,11 @@ impl Supervisor {
                 },
                 Fate::Open => return None,
             };
-            let service = self.fleet.get(*id).map(|member| member.plan.name.clone()).unwrap_or_default();
+            let service = self
+                .fleet
+                .get(*id)
+                .map(|member| member.plan.name.clone())
+                .unwrap_or_default();
             failures.push(Failure { service, reason });
         }
         Some(failures)

@@ -40,7 +40,10 @@ impl LiveRun {
     pub(super) fn new(service: Option<ServiceId>, identity: Identity, tag: RunTag) -> Self {
         Self {
             service,
-            root: TreeRoot { leader: identity, run: tag },
+            root: TreeRoot {
+                leader: identity,
+                run: tag,
+            },
             leader_gone: false,
             streams: 2,
             empty_since: None,
@@ -79,13 +82,27 @@ impl Supervisor {
         let mut env = environment(&self.invocation.shell, &plan.env);
         let notify = self.listen_for_readiness(run, plan, &mut env)?;
         let (program, args) = command_line(plan, env.get("PATH").map(String::as_str))?;
-        let launch = Launch { program, args, cwd: plan.cwd.clone(), env: variables(env), stdin: false, run: tag };
-        let Spawned { identity, stdout, stderr, stdin } = self.children.spawn(&launch)?;
+        let launch = Launch {
+            program,
+            args,
+            cwd: plan.cwd.clone(),
+            env: variables(env),
+            stdin: false,
+            run: tag,
+        };
+        let Spawned {
+            identity,
+            stdout,
+            stderr,
+            stdin,
+        } = self.children.spawn(&launch)?;
         let mut live = LiveRun::new(Some(id), identity, tag);
         live.notify = notify;
         live.stdin = stdin;
         let matches = self.line_matcher(run, plan);
-        live.streams = self.logs.follow(plan, (stdout, stderr), &matches, &self.drained_report(run));
+        live.streams = self
+            .logs
+            .follow(plan, (stdout, stderr), &matches, &self.drained_report(run));
         live.probe = self.start_probe(run, plan, live.root);
         self.runs.insert(run, live);
         Ok(identity.pid)
@@ -93,7 +110,10 @@ impl Supervisor {
 
     /// The mark of a run's processes.
     pub(super) fn tag(&self, run: RunId) -> RunTag {
-        RunTag { nonce: self.nonce, run: run.0 }
+        RunTag {
+            nonce: self.nonce,
+            run: run.0,
+        }
     }
 
     pub(super) fn drained_report(&self, run: RunId) -> impl Fn() + Clone + Send + 'static {
@@ -118,14 +138,19 @@ impl Supervisor {
                 send(&sender, Message::Probe(run, ProbeReport::Ready));
             }
         })
-        .map_err(|cause| LaunchError::Failed { program: path.clone(), cause })?;
+        .map_err(|cause| LaunchError::Failed {
+            program: path.clone(),
+            cause,
+        })?;
         env.insert("NOTIFY_SOCKET".to_owned(), path.display().to_string());
         Ok(Some(handle))
     }
 
     /// For `ready = { log = "…" }`: what looks at each line of output.
     fn line_matcher(&self, run: RunId, plan: &ServicePlan) -> super::output::LineMatcher {
-        let Some(Probe::Log(pattern)) = &plan.probe else { return super::output::LineMatcher::default() };
+        let Some(Probe::Log(pattern)) = &plan.probe else {
+            return super::output::LineMatcher::default();
+        };
         let sender = self.sender.clone();
         super::output::LineMatcher::new(pattern, move || send(&sender, Message::Probe(run, ProbeReport::Ready)))
     }
@@ -142,18 +167,15 @@ impl Supervisor {
             Probe::Log(_) | Probe::Notify => return None,
         };
         let sender = self.sender.clone();
-        let started = readiness::start(readiness::Probe::Ask(probe), plan.probe_interval, move |report| send(&sender, Message::Probe(run, report)));
+        let started = readiness::start(readiness::Probe::Ask(probe), plan.probe_interval, move |report| {
+            send(&sender, Message::Probe(run, report))
+        });
         // Without a thread the service stays not ready; its time limit tells.
         started.ok()
     }
 
     /// Runs a command as part of the run's tree, so that it ends with it.
-    fn command_probe(
-        &self,
-        run: RunId,
-        plan: &ServicePlan,
-        words: &[String],
-    ) -> Ask {
+    fn command_probe(&self, run: RunId, plan: &ServicePlan, words: &[String]) -> Ask {
         let children = self.children.clone();
         let env = environment(&self.invocation.shell, &plan.env);
         let (cwd, tag) = (plan.cwd.clone(), self.tag(run));
@@ -164,7 +186,14 @@ impl Supervisor {
             let path = env.get("PATH").map(OsString::from);
             let program = process::resolve_program(script, &cwd, path.as_deref()).map_err(|error| error.to_string())?;
             let args = args.iter().map(OsString::from).collect();
-            let launch = Launch { program, args, cwd: cwd.clone(), env: variables(env.clone()), stdin: false, run: tag };
+            let launch = Launch {
+                program,
+                args,
+                cwd: cwd.clone(),
+                env: variables(env.clone()),
+                stdin: false,
+                run: tag,
+            };
             children.run_quietly(&launch, limit)
         })
     }
@@ -180,14 +209,25 @@ fn command_line(plan: &ServicePlan, path: Option<&str>) -> Result<(PathBuf, Vec<
     let program = process::resolve_program(&interpreter.program, &plan.cwd, path)?;
     let script = plan.cwd.join(&plan.script);
     if !script.exists() {
-        return Err(LaunchError::NotFound { program: plan.script.clone(), searched: script.display().to_string() });
+        return Err(LaunchError::NotFound {
+            program: plan.script.clone(),
+            searched: script.display().to_string(),
+        });
     }
-    let args = interpreter.args.iter().chain([&plan.script]).chain(&plan.args).map(OsString::from).collect();
+    let args = interpreter
+        .args
+        .iter()
+        .chain([&plan.script])
+        .chain(&plan.args)
+        .map(OsString::from)
+        .collect();
     Ok((program, args))
 }
 
 pub(super) fn variables(env: std::collections::BTreeMap<String, String>) -> Vec<(OsString, OsString)> {
-    env.into_iter().map(|(name, value)| (name.into(), value.into())).collect()
+    env.into_iter()
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect()
 }
 
 /// Who holds one of these ports, in words; `None` when all are free.
@@ -215,14 +255,25 @@ fn owns_ports(ports: &[u16], root: TreeRoot, all: bool) -> Result<(), String> {
         return Ok(());
     }
     let snapshot = process::snapshot().map_err(|error| format!("failed to look at the processes: {error}"))?;
-    let own: Vec<u32> =
-        snapshot.members(&[root]).into_iter().flatten().map(|process| process.identity.pid).collect();
+    let own: Vec<u32> = snapshot
+        .members(&[root])
+        .into_iter()
+        .flatten()
+        .map(|process| process.identity.pid)
+        .collect();
     let holders = process::holders(ports).map_err(|error| format!("failed to look at the ports: {error}"))?;
-    if let Some(other) = holders.iter().find(|holder| holder.pid.is_none_or(|pid| !own.contains(&pid))) {
-        let pid = other.pid.map_or_else(|| "another user's process".to_owned(), |pid| format!("pid {pid}"));
+    if let Some(other) = holders
+        .iter()
+        .find(|holder| holder.pid.is_none_or(|pid| !own.contains(&pid)))
+    {
+        let pid = other
+            .pid
+            .map_or_else(|| "another user's process".to_owned(), |pid| format!("pid {pid}"));
         return Err(format!("port {} is also held by {pid} ({})", other.port, other.command));
     }
-    let silent = ports.iter().find(|port| !holders.iter().any(|holder| holder.port == **port));
+    let silent = ports
+        .iter()
+        .find(|port| !holders.iter().any(|holder| holder.port == **port));
     match silent {
         Some(port) if all => Err(format!("nothing listens on port {port} yet")),
         Some(_) | None => Ok(()),

@@ -155,7 +155,9 @@ impl Supervisor {
     }
 
     fn wait(&self, messages: &Receiver<Message>) -> Option<Message> {
-        let Some(deadline) = self.deadline() else { return messages.recv().ok() };
+        let Some(deadline) = self.deadline() else {
+            return messages.recv().ok();
+        };
         match messages.recv_timeout(deadline.saturating_sub(clock::monotonic())) {
             Ok(message) => Some(message),
             // The loop holds a sender itself: the channel cannot close.
@@ -167,10 +169,17 @@ impl Supervisor {
     fn deadline(&self) -> Option<Monotonic> {
         let idle = self.plan.is_none().then(|| self.started + IDLE_LIMIT);
         let waiting = self.waiters.iter().filter_map(|waiter| waiter.deadline).min();
-        [self.fleet.deadline(), idle, waiting, self.next_heartbeat, self.next_memory_look, self.drain_deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.fleet.deadline(),
+            idle,
+            waiting,
+            self.next_heartbeat,
+            self.next_memory_look,
+            self.drain_deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Whether the stack is down for good.
@@ -179,10 +188,15 @@ impl Supervisor {
         nobody_came || (self.leaving && self.waiters.is_empty() && self.is_at_rest())
     }
 
-    fn end(mut self) {
+    fn end(self) {
         let failures = self.unkillable();
         for client in self.clients.ids() {
-            self.clients.send(client, &crate::ipc::protocol::Reply::Ended { failures: failures.clone() });
+            self.clients.send(
+                client,
+                &crate::ipc::protocol::Reply::Ended {
+                    failures: failures.clone(),
+                },
+            );
         }
         self.note(clock::wall(), None, "the stack is down; the supervisor ends");
         // What cannot be removed is cleared by the next command.

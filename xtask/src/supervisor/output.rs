@@ -31,7 +31,11 @@ impl LineMatcher {
     /// Reports the first line that matches. A pattern that does not compile never does; `check` has refused it before.
     pub(super) fn new(pattern: &str, report: impl Fn() + Send + Sync + 'static) -> Self {
         let look = Regex::new(pattern).ok().map(|pattern| {
-            Arc::new(Look { pattern, found: AtomicBool::new(false), report: Box::new(report) })
+            Arc::new(Look {
+                pattern,
+                found: AtomicBool::new(false),
+                report: Box::new(report),
+            })
         });
         Self { look }
     }

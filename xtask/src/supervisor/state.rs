@@ -2,9 +2,9 @@
 //! Names processes by pid, start and boot: a recycled pid is never mistaken for one of ours.
 
 use super::Supervisor;
+use crate::clock;
 use crate::paths;
 use crate::process::{self, Identity, boot_id};
-use crate::clock;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -64,7 +64,11 @@ impl Supervisor {
             .filter_map(|(id, member)| {
                 let run = member.service.live_run()?;
                 let leader = self.runs.get(&run.id)?.root.leader;
-                Some(Leader { name: member.plan.name.clone(), id: id.0, leader })
+                Some(Leader {
+                    name: member.plan.name.clone(),
+                    id: id.0,
+                    leader,
+                })
             })
             .collect();
         let own = process::identity_of(std::process::id());
@@ -72,7 +76,10 @@ impl Supervisor {
             version: STATE_VERSION,
             boot: boot_id(),
             nonce: self.nonce,
-            supervisor: own.unwrap_or(Identity { pid: std::process::id(), start: 0 }),
+            supervisor: own.unwrap_or(Identity {
+                pid: std::process::id(),
+                start: 0,
+            }),
             socket: self.paths.socket.clone(),
             profile: self.plan.as_ref().map(|plan| plan.profile.clone()).unwrap_or_default(),
             services,

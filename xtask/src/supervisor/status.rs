@@ -28,7 +28,11 @@ struct Sample {
 impl UsageHistory {
     /// Percent of one processor since the last look, or since the run's start.
     fn percent(&mut self, run: RunId, since: Monotonic, cpu: Duration, now: Monotonic) -> f64 {
-        let last = self.last.get(&run).copied().unwrap_or(Sample { at: since, cpu: Duration::ZERO, percent: 0.0 });
+        let last = self.last.get(&run).copied().unwrap_or(Sample {
+            at: since,
+            cpu: Duration::ZERO,
+            percent: 0.0,
+        });
         let span = now.saturating_sub(last.at);
         if span < LEAST_SPAN && self.last.contains_key(&run) {
             return last.percent;
@@ -46,7 +50,10 @@ impl Supervisor {
         let live: Vec<RunId> = self.runs.keys().copied().collect();
         self.usage.last.retain(|run, _| live.contains(run));
         let ids: Vec<ServiceId> = self.fleet.members().map(|(id, _)| id).collect();
-        let services = ids.into_iter().filter_map(|id| self.service_status(id, &measured, now)).collect();
+        let services = ids
+            .into_iter()
+            .filter_map(|id| self.service_status(id, &measured, now))
+            .collect();
         let plan = self.plan.as_ref();
         Stack {
             profile: plan.map(|plan| plan.profile.clone()).unwrap_or_default(),
@@ -64,7 +71,9 @@ impl Supervisor {
     fn measure(&self) -> HashMap<RunId, (Usage, Vec<u16>)> {
         let runs: Vec<RunId> = self.runs.keys().copied().collect();
         let roots: Vec<TreeRoot> = self.runs.values().map(|live| live.root).collect();
-        let Ok(snapshot) = process::snapshot() else { return HashMap::new() };
+        let Ok(snapshot) = process::snapshot() else {
+            return HashMap::new();
+        };
         let trees = snapshot.members(&roots);
         let measure = |members: &Vec<&process::Process>| {
             let pids: Vec<u32> = members.iter().map(|process| process.identity.pid).collect();
@@ -88,9 +97,9 @@ impl Supervisor {
         let service = &member.service;
         let run = service.live_run();
         let used = run.and_then(|run| measured.get(&run.id));
-        let cpu_percent = run.zip(used).map(|(run, (usage, _))| {
-            self.usage.percent(run.id, run.since, usage.cpu, now.monotonic)
-        });
+        let cpu_percent = run
+            .zip(used)
+            .map(|(run, (usage, _))| self.usage.percent(run.id, run.since, usage.cpu, now.monotonic));
         Some(ServiceStatus {
             id: id.0,
             name: member.plan.name.clone(),

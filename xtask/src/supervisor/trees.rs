@@ -30,9 +30,13 @@ impl Work {
 impl Supervisor {
     pub(super) fn died(&mut self, death: &Death, now: Now) {
         self.work.look = true;
-        let Some(tag) = death.run.filter(|_| death.leader) else { return };
+        let Some(tag) = death.run.filter(|_| death.leader) else {
+            return;
+        };
         let run = RunId(tag.run);
-        let Some(live) = self.runs.get_mut(&run).filter(|live| live.root.leader.pid == death.pid) else { return };
+        let Some(live) = self.runs.get_mut(&run).filter(|live| live.root.leader.pid == death.pid) else {
+            return;
+        };
         live.leader_gone = true;
         live.end_probe();
         match live.service {
@@ -50,7 +54,11 @@ impl Supervisor {
 
     /// When a run whose processes are gone is over even though its output has not ended.
     pub(super) fn drain_deadline(&self) -> Option<Monotonic> {
-        self.runs.values().filter_map(|live| live.empty_since).min().map(|since| since + DRAIN_LIMIT)
+        self.runs
+            .values()
+            .filter_map(|live| live.empty_since)
+            .min()
+            .map(|since| since + DRAIN_LIMIT)
     }
 
     /// Does the turn's work on trees, until it leads to no more.
@@ -63,14 +71,20 @@ impl Supervisor {
             self.kill_runs(&work.kill, now);
             let signalled = self.ask_runs(&work, now);
             if let Err(error) = signalled {
-                self.note(now.wall, None, &format!("error: failed to look at the processes: {error}"));
+                self.note(
+                    now.wall,
+                    None,
+                    &format!("error: failed to look at the processes: {error}"),
+                );
             }
         }
     }
 
     fn kill_runs(&mut self, runs: &[RunId], now: Now) {
-        let roots: Vec<(RunId, TreeRoot)> =
-            runs.iter().filter_map(|run| Some((*run, self.runs.get(run)?.root))).collect();
+        let roots: Vec<(RunId, TreeRoot)> = runs
+            .iter()
+            .filter_map(|run| Some((*run, self.runs.get(run)?.root)))
+            .collect();
         for (run, root) in roots {
             let survivors = match process::kill_tree(&[root]) {
                 Ok(killed) => describe(&killed.survivors),
@@ -118,7 +132,9 @@ impl Supervisor {
 
     /// A leader is gone: so is the run when nothing of it lives; the leftovers of a crash are asked to end, once.
     fn find_gone(&mut self, run: RunId, root: TreeRoot, members: &[&Process], now: Now) {
-        let Some(live) = self.runs.get_mut(&run).filter(|live| live.leader_gone) else { return };
+        let Some(live) = self.runs.get_mut(&run).filter(|live| live.leader_gone) else {
+            return;
+        };
         if !members.is_empty() {
             if !live.asked {
                 live.asked = true;
@@ -141,7 +157,13 @@ impl Supervisor {
     /// Whether nothing of the stack runs any more, or what does cannot be ended.
     pub(super) fn is_at_rest(&self) -> bool {
         let stuck = |state: &State| {
-            matches!(state, State::Ending { phase: crate::lifecycle::Phase::Stuck, .. } | State::Stopped)
+            matches!(
+                state,
+                State::Ending {
+                    phase: crate::lifecycle::Phase::Stuck,
+                    ..
+                } | State::Stopped
+            )
         };
         self.fleet.members().all(|(_, member)| stuck(&member.service.state)) && self.builds.is_empty()
     }
@@ -153,7 +175,10 @@ impl Supervisor {
             .filter(|(_, member)| member.service.state != State::Stopped)
             .map(|(id, member)| crate::ipc::protocol::Failure {
                 service: member.plan.name.clone(),
-                reason: self.fleet.reason(id).unwrap_or_else(|| member.service.status().to_owned()),
+                reason: self
+                    .fleet
+                    .reason(id)
+                    .unwrap_or_else(|| member.service.status().to_owned()),
             })
             .collect()
     }

@@ -127,7 +127,10 @@ impl Supervisor {
 
     /// Begins to look at memory when some service has a limit, and stops when none has.
     pub(super) fn renew_memory_limits(&mut self, now: Now) {
-        let limited = self.fleet.members().any(|(_, member)| member.plan.max_memory_restart.is_some());
+        let limited = self
+            .fleet
+            .members()
+            .any(|(_, member)| member.plan.max_memory_restart.is_some());
         self.next_memory_look = limited.then_some(now.monotonic + MEMORY_INTERVAL);
     }
 

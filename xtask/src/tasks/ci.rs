@@ -10,15 +10,23 @@ use xshell::{Shell, cmd};
 /// # Errors
 /// Which step failed.
 pub fn run() -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("failed to find the project's root")?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .context("failed to find the project's root")?;
     let sh = Shell::new().context("failed to find the current directory")?;
     sh.change_dir(root);
     let steps: [(&str, fn(&Shell) -> xshell::Result<()>); 5] = [
         ("format", |sh| cmd!(sh, "cargo fmt --all --check").run()),
-        ("lints", |sh| cmd!(sh, "cargo clippy --workspace --all-targets --locked -- -D warnings").run()),
+        ("lints", |sh| {
+            cmd!(sh, "cargo clippy --workspace --all-targets --locked -- -D warnings").run()
+        }),
         ("build", |sh| cmd!(sh, "cargo build --workspace --locked").run()),
         ("tests", |sh| cmd!(sh, "cargo test --workspace --locked").run()),
-        ("documents", |sh| cmd!(sh, "cargo doc --workspace --no-deps --locked").env("RUSTDOCFLAGS", "-D warnings").run()),
+        ("documents", |sh| {
+            cmd!(sh, "cargo doc --workspace --no-deps --locked")
+                .env("RUSTDOCFLAGS", "-D warnings")
+                .run()
+        }),
     ];
     for (name, step) in steps {
         anstream::eprintln!("== {name}");

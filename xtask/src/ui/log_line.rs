@@ -1,7 +1,310 @@
-//! stub
-use crate::log::reader::Line;
-pub struct RenderOptions { pub name_width: usize, pub colour: bool, pub terminal: bool }
-pub fn render(line: &Line, o: &RenderOptions, out: &mut Vec<u8>) {
-    out.extend(format!("{:w$} | ", line.service, w = o.name_width).bytes()); out.extend(&line.text); out.push(b'\n');
+//! A log line as people and programs are shown it: name, mark, text; or one JSON object.
+//!
+//! Turns values into bytes and prints nothing. What a service may do to a terminal is limited to colours: everything else that
+//! moves the cursor or changes the screen is taken out of its lines.
+
+use std::io::Write;
+
+use anstyle::{AnsiColor, Style};
+use jiff::tz::TimeZone;
+use serde_json::{Map, Value, json};
+
+use crate::log::line::{STAMP_LEN, prefix};
+use crate::log::reader::{Line, LineStream};
+use crate::log::structured::{self, Level};
+
+/// How lines are shown.
+#[derive(Clone, Debug)]
+pub struct RenderOptions {
+    /// Columns of the name: the longest name among the services shown.
+    pub name_width: usize,
+    /// Whether colours are wanted: those of the names, and those the services wrote themselves.
+    pub colour: bool,
+    /// On a terminal, structured lines are taken apart and control characters removed.
+    pub terminal: bool,
+    /// The time zone of the times of structured lines.
+    pub zone: TimeZone,
 }
-pub fn json(line: &Line) -> serde_json::Value { serde_json::json!({"service": &*line.service, "text": String::from_utf8_lossy(&line.text)}) }
+
+/// Fields that say the same in every line of a service.
+const NOISE: [&str; 3] = ["pid", "hostname", "v"];
+
+/// Colours of names: the ones that can be read on light and dark grounds, without red, which is for errors.
+const NAMES: [AnsiColor; 10] = [
+    AnsiColor::Cyan,
+    AnsiColor::Magenta,
+    AnsiColor::Green,
+    AnsiColor::Yellow,
+    AnsiColor::Blue,
+    AnsiColor::BrightCyan,
+    AnsiColor::BrightMagenta,
+    AnsiColor::BrightGreen,
+    AnsiColor::BrightYellow,
+    AnsiColor::BrightBlue,
+];
+
+/// Appends `line` and a newline to `into`: `server | text`, with `!` for the bar where it is standard error, and `*` for an event.
+pub fn render(line: &Line, options: &RenderOptions, into: &mut Vec<u8>) {
+    let paint = Painter(options.colour);
+    let gap = options.name_width.saturating_sub(line.service.chars().count());
+    paint.put(into, name_style(&line.service), line.service.as_bytes());
+    into.resize(into.len() + gap, b' ');
+    if options.name_width > 0 {
+        into.push(b' ');
+    }
+    let (mark, style) = match line.stream {
+        LineStream::Out => (b"|", Style::new()),
+        LineStream::Err => (b"!", AnsiColor::Red.on_default()),
+        LineStream::Event => (b"*", Style::new().bold()),
+    };
+    paint.put(into, style, mark);
+    into.push(b' ');
+    match structured::fields(&line.text).filter(|_| options.terminal && line.stream != LineStream::Event) {
+        Some(fields) => structured_text(line, fields, options, into),
+        None => plain_text(&line.text, options, into),
+    }
+    into.push(b'\n');
+}
+
+/// `line` as one JSON object: `time`, `service`, `stream`, `text`, `fields`; bytes that are no UTF-8 are replaced.
+pub fn json(line: &Line) -> Value {
+    let stamp = prefix(line.stamp);
+    json!({
+        "time": String::from_utf8_lossy(&stamp[..STAMP_LEN]),
+        "service": &*line.service,
+        "stream": line.stream.name(),
+        "text": String::from_utf8_lossy(&line.text),
+        "fields": structured::fields(&line.text),
+    })
+}
+
+/// A line's own colour for ever: from its name alone, so that it does not change with what runs beside it.
+fn name_style(name: &str) -> Style {
+    let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    });
+    NAMES[(hash >> 8) as usize % NAMES.len()].on_default()
+}
+
+fn level_style(level: Level) -> Style {
+    match level {
+        Level::Trace | Level::Debug => Style::new().dimmed(),
+        Level::Info => AnsiColor::Green.on_default(),
+        Level::Warn => AnsiColor::Yellow.on_default(),
+        Level::Error | Level::Fatal => AnsiColor::Red.on_default().bold(),
+    }
+}
+
+/// `10:15:02.123 info  listening port=7163`.
+fn structured_text(line: &Line, mut fields: Map<String, Value>, options: &RenderOptions, into: &mut Vec<u8>) {
+    let paint = Painter(options.colour);
+    let time = line
+        .stamp
+        .to_zoned(options.zone.clone())
+        .strftime("%H:%M:%S%.3f")
+        .to_string();
+    paint.put(into, Style::new().dimmed(), time.as_bytes());
+    structured::remove_time(&mut fields);
+    if let Some(level) = structured::take_level(&mut fields) {
+        into.push(b' ');
+        paint.put(into, level_style(level), format!("{:5}", level.name()).as_bytes());
+    }
+    if let Some(message) = structured::take_message(&mut fields) {
+        into.push(b' ');
+        plain_text(message.replace('\n', "\\n").as_bytes(), options, into);
+    }
+    for (key, value) in fields.iter().filter(|(key, _)| !NOISE.contains(&key.as_str())) {
+        into.push(b' ');
+        let mut text = Vec::new();
+        plain_text(
+            format!("{key}=").as_bytes(),
+            &RenderOptions {
+                colour: false,
+                ..options.clone()
+            },
+            &mut text,
+        );
+        paint.put(into, Style::new().dimmed(), &text);
+        let text = match value {
+            Value::String(text) if !text.is_empty() && !text.contains([' ', '"', '\n', '=']) => text.clone(),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+                value.to_string()
+            }
+        };
+        plain_text(text.as_bytes(), options, into);
+    }
+}
+
+/// A service's text with the codes that are not wanted taken out.
+fn plain_text(text: &[u8], options: &RenderOptions, into: &mut Vec<u8>) {
+    let mut rest = text.strip_suffix(b"\r").unwrap_or(text);
+    if options.terminal
+        && let Some(back) = memchr::memrchr(b'\r', rest)
+    {
+        // A progress bar that was redrawn in its line: a terminal would be left with the last state.
+        rest = &rest[back + 1..];
+    }
+    let mut coloured = false;
+    while let Some(&first) = rest.first() {
+        let plain = rest.iter().position(|&byte| is_control(byte)).unwrap_or(rest.len());
+        into.extend_from_slice(&rest[..plain]);
+        rest = &rest[plain..];
+        if plain > 0 {
+            continue;
+        }
+        let length = if first == 0x1b { escape_length(rest) } else { 1 };
+        let (code, after) = rest.split_at(length);
+        let is_colour = code.starts_with(b"\x1b[") && code.ends_with(b"m");
+        if is_colour && options.colour || !options.terminal && first != 0x1b || first == b'\t' {
+            into.extend_from_slice(code);
+            coloured |= is_colour;
+        }
+        rest = after;
+    }
+    if coloured {
+        into.extend_from_slice(b"\x1b[0m");
+    }
+}
+
+fn is_control(byte: u8) -> bool {
+    byte < 0x20 || byte == 0x7f
+}
+
+/// How long the escape sequence is that `text` begins with; what is not finished reaches to the end.
+fn escape_length(text: &[u8]) -> usize {
+    let end = match text.get(1) {
+        Some(b'[') => text
+            .iter()
+            .skip(2)
+            .position(|byte| (0x40..=0x7e).contains(byte))
+            .map(|at| at + 3),
+        // Titles, links and the like end with BEL or `ESC \`.
+        Some(b']' | b'P' | b'_' | b'^' | b'X') => (2..text.len()).find_map(|at| match text[at] {
+            0x07 => Some(at + 1),
+            0x1b if text.get(at + 1) == Some(&b'\\') => Some(at + 2),
+            _ => None,
+        }),
+        Some(b'(' | b')' | b'#' | b'%') => Some(3),
+        Some(_) => Some(2),
+        None => Some(1),
+    };
+    end.unwrap_or(text.len()).min(text.len())
+}
+
+struct Painter(bool);
+
+impl Painter {
+    fn put(&self, into: &mut Vec<u8>, style: Style, text: &[u8]) {
+        if !self.0 || style == Style::new() {
+            return into.extend_from_slice(text);
+        }
+        // Writing to memory does not fail.
+        let _ = write!(into, "{style}");
+        into.extend_from_slice(text);
+        let _ = write!(into, "{style:#}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn line(stream: LineStream, text: &[u8]) -> Line {
+        let stamp = "2026-11-23T09:15:02.123456Z".parse().unwrap();
+        Line {
+            stamp,
+            service: "web".into(),
+            stream,
+            text: text.to_vec(),
+        }
+    }
+
+    fn options(terminal: bool, colour: bool) -> RenderOptions {
+        RenderOptions {
+            name_width: 6,
+            colour,
+            terminal,
+            zone: TimeZone::UTC,
+        }
+    }
+
+    fn shown(line: &Line, options: &RenderOptions) -> String {
+        let mut bytes = Vec::new();
+        render(line, options, &mut bytes);
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn names_are_aligned_and_streams_marked() {
+        for (stream, expected) in [
+            (LineStream::Out, "web    | text\n"),
+            (LineStream::Err, "web    ! text\n"),
+            (LineStream::Event, "web    * text\n"),
+        ] {
+            assert_eq!(shown(&line(stream, b"text\r"), &options(false, false)), expected);
+        }
+        let stack = Line {
+            service: "".into(),
+            ..line(LineStream::Event, b"stack is up")
+        };
+        assert_eq!(shown(&stack, &options(false, false)), "       * stack is up\n");
+    }
+
+    #[test]
+    fn a_name_has_its_own_colour_and_it_stays() {
+        assert_eq!(name_style("web"), name_style("web"));
+        assert!(
+            ["server", "client", "caddy", "db", "queue"]
+                .iter()
+                .any(|name| name_style(name) != name_style("web"))
+        );
+    }
+
+    #[test]
+    fn colours_of_services_are_kept_on_a_terminal_and_nothing_else() {
+        let text = b"\x1b[2J\x1b[1;31mred\x1b[0m \x1b]0;title\x07\x1b[3Aok\x07\ttab\x1b(B\x1b";
+        let line = line(LineStream::Out, text);
+        assert!(shown(&line, &options(true, true)).ends_with("| \x1b[1;31mred\x1b[0m ok\ttab\x1b[0m\n"));
+        assert_eq!(shown(&line, &options(true, false)), "web    | red ok\ttab\n");
+        assert_eq!(shown(&line, &options(false, false)), "web    | red ok\x07\ttab\n");
+    }
+
+    #[test]
+    fn a_redrawn_line_shows_its_last_state_on_a_terminal() {
+        let line = line(LineStream::Out, b"10%\r50%\r100%\r");
+        assert_eq!(shown(&line, &options(true, false)), "web    | 100%\n");
+        assert_eq!(shown(&line, &options(false, false)), "web    | 10%\r50%\r100%\n");
+    }
+
+    #[test]
+    fn a_structured_line_is_taken_apart_on_a_terminal_only() {
+        let text = br#"{"level":40,"time":1700000000000,"pid":7,"hostname":"h","port":7163,"msg":"low","path":"a b","x":null}"#;
+        let line = line(LineStream::Out, text);
+        let expected = "web    | 09:15:02.123 warn  low port=7163 path=\"a b\" x=null\n";
+        assert_eq!(shown(&line, &options(true, false)), expected);
+        assert_eq!(
+            shown(&line, &options(false, false)),
+            format!("web    | {}\n", str::from_utf8(text).unwrap())
+        );
+    }
+
+    #[test]
+    fn json_has_the_fields_that_scripts_read() {
+        let plain = json(&line(LineStream::Err, b"caf\xe9"));
+        let expected =
+            r#"{"time":"2026-11-23T09:15:02.123456Z","service":"web","stream":"err","text":"caf�","fields":null}"#;
+        assert_eq!(plain.to_string(), expected);
+        assert_eq!(json(&line(LineStream::Out, br#"{"level":30}"#))["fields"]["level"], 30);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_moves_the_cursor_reaches_a_terminal(text in prop::collection::vec(any::<u8>(), 0..60)) {
+            let mut bytes = Vec::new();
+            render(&line(LineStream::Out, &text), &options(true, false), &mut bytes);
+            bytes.pop();
+            prop_assert!(bytes.iter().all(|&byte| !is_control(byte) || byte == b'\t'));
+        }
+    }
+}

@@ -24,7 +24,10 @@ pub fn print_bytes(bytes: &[u8]) -> Result<()> {
         return Ok(());
     }
     let mut stdout = std::io::stdout().lock();
-    stdout.write_all(bytes).and_then(|()| stdout.flush()).context("failed to write to stdout")
+    stdout
+        .write_all(bytes)
+        .and_then(|()| stdout.flush())
+        .context("failed to write to stdout")
 }
 
 /// Tells the user something on stderr; one who is gone is not told.

@@ -17,9 +17,20 @@ pub enum Style {
 impl Style {
     /// For people, with names aligned, and in colour where stdout wants it.
     pub fn people(selection: &Selection) -> Self {
-        let name_width = selection.logs.iter().map(|log| log.service.chars().count()).max().unwrap_or_default();
+        let name_width = selection
+            .logs
+            .iter()
+            .map(|log| log.service.chars().count())
+            .max()
+            .unwrap_or_default();
         let colour = anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never;
-        Self::People(RenderOptions { name_width, colour, terminal: std::io::stdout().is_terminal() })
+        let (terminal, zone) = (std::io::stdout().is_terminal(), jiff::tz::TimeZone::system());
+        Self::People(RenderOptions {
+            name_width,
+            colour,
+            terminal,
+            zone,
+        })
     }
 
     /// The lines as bytes to be printed.

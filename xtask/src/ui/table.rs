@@ -7,7 +7,9 @@ use comfy_table::{Table, presets};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-const HEADER: [&str; 10] = ["id", "name", "pid", "status", "ready", "restarts", "uptime", "cpu", "memory", "ports"];
+const HEADER: [&str; 10] = [
+    "id", "name", "pid", "status", "ready", "restarts", "uptime", "cpu", "memory", "ports",
+];
 const NONE: &str = "-";
 
 /// The tables of all stacks, each under its profile's name when there are several; below each, why what is not as wanted.
@@ -57,7 +59,11 @@ fn row(service: &ServiceStatus) -> Vec<String> {
         or_none(service.uptime_ms.map(|millis| uptime(Duration::from_millis(millis)))),
         or_none(service.cpu_percent.map(|percent| format!("{percent:.1}%"))),
         or_none(service.memory_bytes.map(format_size)),
-        if ports.is_empty() { NONE.to_owned() } else { ports.join(", ") },
+        if ports.is_empty() {
+            NONE.to_owned()
+        } else {
+            ports.join(", ")
+        },
         yes_no(service.watching),
     ]
 }

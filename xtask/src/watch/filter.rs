@@ -9,7 +9,15 @@ use std::path::{Path, PathBuf};
 /// Names that are never watched, at any depth below a root: version control, installed packages, build output, our own
 /// state, and what editors write beside the file they save.
 const NAMES: &[&str] = &[
-    ".git", ".hg", ".svn", ".jj", "node_modules", "target", ".dev", "4913", ".DS_Store",
+    ".git",
+    ".hg",
+    ".svn",
+    ".jj",
+    "node_modules",
+    "target",
+    ".dev",
+    "4913",
+    ".DS_Store",
 ];
 
 /// Endings of editors' swap and backup files: vim, and nearly everything that keeps a backup.
@@ -40,9 +48,15 @@ impl Filter {
                 Some(glob) => (&mut directories, glob),
                 None => (&mut any, text.as_str()),
             };
-            target.add(glob).map_err(|why| format!("read glob `{text}` of ignore_watch: {why}"))?;
+            target
+                .add(glob)
+                .map_err(|why| format!("read glob `{text}` of ignore_watch: {why}"))?;
         }
-        let built = |globs: Building| globs.build().map_err(|why| format!("read the globs of ignore_watch: {why}"));
+        let built = |globs: Building| {
+            globs
+                .build()
+                .map_err(|why| format!("read the globs of ignore_watch: {why}"))
+        };
         Ok(Self {
             roots: spec.roots.clone(),
             workspace: spec.workspace.clone(),
@@ -63,7 +77,10 @@ impl Filter {
 
     /// Whether `path` passes, given that the directory it is in does: the step of a walk.
     pub fn passes(&self, path: &Path, is_dir: bool) -> bool {
-        self.roots.iter().filter(|root| path.starts_with(root)).any(|root| self.passes_below(root, path, is_dir))
+        self.roots
+            .iter()
+            .filter(|root| path.starts_with(root))
+            .any(|root| self.passes_below(root, path, is_dir))
     }
 
     /// Whether `path`, a place that a symbolic link leads to, is one of those which are never watched.
@@ -80,8 +97,13 @@ impl Filter {
             return true;
         }
         let Some(name) = path.file_name() else { return true };
-        let forms = [path.strip_prefix(root).ok(), path.strip_prefix(&self.workspace).ok(), Some(path)];
-        let dropped = is_noise(name) || self.any.matches(name, &forms) || is_dir && self.directories.matches(name, &forms);
+        let forms = [
+            path.strip_prefix(root).ok(),
+            path.strip_prefix(&self.workspace).ok(),
+            Some(path),
+        ];
+        let dropped =
+            is_noise(name) || self.any.matches(name, &forms) || is_dir && self.directories.matches(name, &forms);
         !dropped
     }
 
@@ -120,7 +142,10 @@ struct Building {
 
 impl Building {
     fn new() -> Self {
-        Self { names: GlobSetBuilder::new(), paths: GlobSetBuilder::new() }
+        Self {
+            names: GlobSetBuilder::new(),
+            paths: GlobSetBuilder::new(),
+        }
     }
 
     fn add(&mut self, glob: &str) -> Result<(), String> {
@@ -148,7 +173,10 @@ impl Building {
 
     fn build(self) -> Result<Globs, String> {
         let text = |error: globset::Error| error.kind().to_string();
-        Ok(Globs { names: self.names.build().map_err(text)?, paths: self.paths.build().map_err(text)? })
+        Ok(Globs {
+            names: self.names.build().map_err(text)?,
+            paths: self.paths.build().map_err(text)?,
+        })
     }
 }
 
@@ -225,7 +253,11 @@ mod tests {
 
     #[test]
     fn a_glob_with_a_trailing_slash_matches_directories_only() {
-        let table = [("generated/a.ts", false), ("deep/generated/a.ts", false), ("deep/generated", true)];
+        let table = [
+            ("generated/a.ts", false),
+            ("deep/generated/a.ts", false),
+            ("deep/generated", true),
+        ];
         check(&filter(&[""], &["generated/"]), &table);
     }
 
@@ -245,12 +277,18 @@ mod tests {
         ];
         let globs = ["src/gen/**", "server/fixtures/*", "./docs", "**/snap", "/once"];
         check(&filter(&["server"], &globs), &table);
-        check(&filter(&[""], &["/ws/gen/**"]), &[("gen/a", false), ("src/gen/a", true)]);
+        check(
+            &filter(&[""], &["/ws/gen/**"]),
+            &[("gen/a", false), ("src/gen/a", true)],
+        );
     }
 
     #[test]
     fn a_star_stays_in_its_directory_where_a_slash_is_written() {
-        check(&filter(&[""], &["src/*.ts"]), &[("src/a.ts", false), ("src/deep/a.ts", true)]);
+        check(
+            &filter(&[""], &["src/*.ts"]),
+            &[("src/a.ts", false), ("src/deep/a.ts", true)],
+        );
     }
 
     #[test]
@@ -262,7 +300,11 @@ mod tests {
             ("elsewhere/a.rs", false),
         ];
         check(&filter(&["target/generated"], &[]), &table);
-        let table = [("target/generated/a.rs", true), ("target/debug/app", false), ("src/a.rs", true)];
+        let table = [
+            ("target/generated/a.rs", true),
+            ("target/debug/app", false),
+            ("src/a.rs", true),
+        ];
         check(&filter(&["", "target/generated"], &[]), &table);
     }
 
@@ -283,7 +325,11 @@ mod tests {
             };
             Filter::new(&spec).unwrap_err()
         };
-        assert!(bad("a[b").starts_with("read glob `a[b` of ignore_watch: unclosed character class"), "{}", bad("a[b"));
+        assert!(
+            bad("a[b").starts_with("read glob `a[b` of ignore_watch: unclosed character class"),
+            "{}",
+            bad("a[b")
+        );
         assert!(bad("src/{a").contains("`src/{a`"));
         assert!(bad("!keep.ts").contains("cannot take back"));
         assert!(bad("").contains("empty"));

@@ -26,7 +26,11 @@ pub struct Stat {
 
 impl From<&Metadata> for Stat {
     fn from(metadata: &Metadata) -> Self {
-        Self { len: metadata.len(), modified: metadata.modified().ok(), inode: metadata.ino() }
+        Self {
+            len: metadata.len(),
+            modified: metadata.modified().ok(),
+            inode: metadata.ino(),
+        }
     }
 }
 
@@ -46,7 +50,12 @@ pub struct Print {
 impl Print {
     /// The state that is nobody's news, as found at `now`.
     pub fn baseline(stat: Stat, hash: Option<u64>, kind: Kind, now: Duration) -> Self {
-        Self { stat, hash, kind, doubtful_until: now + EVENT_LATENCY }
+        Self {
+            stat,
+            hash,
+            kind,
+            doubtful_until: now + EVENT_LATENCY,
+        }
     }
 
     /// Looks at a file, or at a symbolic link itself, after an event told of it. None when there is neither.
@@ -60,7 +69,12 @@ impl Print {
         } else {
             return None;
         };
-        Some(Self { stat, hash, kind, doubtful_until: Duration::ZERO })
+        Some(Self {
+            stat,
+            hash,
+            kind,
+            doubtful_until: Duration::ZERO,
+        })
     }
 
     /// Whether `new` is another content, when the first event that led to it arrived at `touched`.
@@ -110,7 +124,16 @@ mod tests {
     const LATER: Duration = Duration::from_secs(9);
 
     fn print(len: u64, hash: Option<u64>) -> Print {
-        Print { stat: Stat { len, modified: None, inode: 1 }, hash, kind: Kind::File, doubtful_until: Duration::ZERO }
+        Print {
+            stat: Stat {
+                len,
+                modified: None,
+                inode: 1,
+            },
+            hash,
+            kind: Kind::File,
+            doubtful_until: Duration::ZERO,
+        }
     }
 
     #[test]
@@ -140,7 +163,10 @@ mod tests {
         fs::write(&file, "bytes").unwrap();
         std::os::unix::fs::symlink("file", &link).unwrap();
         let print = Print::look(&file).unwrap();
-        assert_eq!((print.stat.len, print.hash, print.kind), (5, Some(hash(b"bytes")), Kind::File));
+        assert_eq!(
+            (print.stat.len, print.hash, print.kind),
+            (5, Some(hash(b"bytes")), Kind::File)
+        );
         let print = Print::look(&link).unwrap();
         assert_eq!((print.hash, print.kind), (Some(hash(b"file")), Kind::Link));
         assert!(Print::look(temp.path()).is_none() && Print::look(&temp.path().join("none")).is_none());

@@ -63,7 +63,10 @@ impl Ground {
             Err(error) => sink(News::Broken(explain(&error))),
         };
         let notify = notify::recommended_watcher(handler).map_err(|error| anyhow::anyhow!(explain(&error)))?;
-        Ok(Self { notify, watched: BTreeSet::new() })
+        Ok(Self {
+            notify,
+            watched: BTreeSet::new(),
+        })
     }
 
     /// Watches what is directly in `dir`.
@@ -79,7 +82,11 @@ impl Ground {
     /// # Errors
     /// As `watch_directory`.
     pub fn watch_root(&mut self, root: &Path) -> Result<(), String> {
-        if ONE_BY_ONE { Ok(()) } else { self.watch(root, RecursiveMode::Recursive) }
+        if ONE_BY_ONE {
+            Ok(())
+        } else {
+            self.watch(root, RecursiveMode::Recursive)
+        }
     }
 
     /// Watches what is directly in `dir`, a directory below a root.

@@ -26,18 +26,29 @@ pub struct Anchor {
 
 /// What `given` is now, and where its coming or its change would show.
 pub fn resolve(given: &Path) -> (Option<Root>, Option<Anchor>) {
-    let root = fs::canonicalize(given).ok().map(|real| Root { given: given.to_owned(), is_dir: real.is_dir(), real });
-    let anchor = if root.is_none() || given.is_symlink() { anchor(given) } else { None };
+    let root = fs::canonicalize(given).ok().map(|real| Root {
+        given: given.to_owned(),
+        is_dir: real.is_dir(),
+        real,
+    });
+    let anchor = if root.is_none() || given.is_symlink() {
+        anchor(given)
+    } else {
+        None
+    };
     (root, anchor)
 }
 
 /// The nearest directory above that exists, and the next step from it.
 fn anchor(given: &Path) -> Option<Anchor> {
-    given.ancestors().zip(given.ancestors().skip(1)).find_map(|(child, parent)| {
-        let dir = fs::canonicalize(parent).ok().filter(|dir| dir.is_dir())?;
-        let hook = dir.join(child.file_name()?);
-        Some(Anchor { dir, hook })
-    })
+    given
+        .ancestors()
+        .zip(given.ancestors().skip(1))
+        .find_map(|(child, parent)| {
+            let dir = fs::canonicalize(parent).ok().filter(|dir| dir.is_dir())?;
+            let hook = dir.join(child.file_name()?);
+            Some(Anchor { dir, hook })
+        })
 }
 
 #[cfg(test)]
@@ -54,11 +65,21 @@ mod tests {
         symlink("dir", here.join("link")).unwrap();
         symlink("none", here.join("dangling")).unwrap();
 
-        let root = |given: &str, real: &str, is_dir| Root { given: here.join(given), real: here.join(real), is_dir };
-        let anchor = |hook: &str| Anchor { dir: here.clone(), hook: here.join(hook) };
+        let root = |given: &str, real: &str, is_dir| Root {
+            given: here.join(given),
+            real: here.join(real),
+            is_dir,
+        };
+        let anchor = |hook: &str| Anchor {
+            dir: here.clone(),
+            hook: here.join(hook),
+        };
         assert_eq!(resolve(&here.join("dir")), (Some(root("dir", "dir", true)), None));
         assert_eq!(resolve(&here.join("file")), (Some(root("file", "file", false)), None));
-        assert_eq!(resolve(&here.join("link")), (Some(root("link", "dir", true)), Some(anchor("link"))));
+        assert_eq!(
+            resolve(&here.join("link")),
+            (Some(root("link", "dir", true)), Some(anchor("link")))
+        );
         assert_eq!(resolve(&here.join("dangling")), (None, Some(anchor("dangling"))));
         assert_eq!(resolve(&here.join("a/b/c")), (None, Some(anchor("a"))));
         assert_eq!(resolve(&here.join("file/c")), (None, Some(anchor("file"))));

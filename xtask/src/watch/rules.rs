@@ -21,7 +21,9 @@ impl Rules {
     /// downwards. None when they ignore `root` itself.
     pub fn above(root: &Path, workspace: &Path) -> Option<Self> {
         let repository = root.ancestors().find(|dir| dir.join(".git").exists());
-        let top = repository.or_else(|| root.starts_with(workspace).then_some(workspace)).unwrap_or(root);
+        let top = repository
+            .or_else(|| root.starts_with(workspace).then_some(workspace))
+            .unwrap_or(root);
         let mut chain: Vec<_> = root.ancestors().take_while(|dir| dir.starts_with(top)).collect();
         chain.reverse();
         let mut rules = Self::default();
@@ -41,7 +43,10 @@ impl Rules {
         if nearest.is_empty() {
             return self.clone();
         }
-        Self(Some(Arc::new(Link { nearest, above: self.clone() })))
+        Self(Some(Arc::new(Link {
+            nearest,
+            above: self.clone(),
+        })))
     }
 
     /// Whether `path`, directly inside the directory of these rules, is ignored.

@@ -2,12 +2,12 @@
 //! An event only makes a path due; what counts is what lies on the disk then, compared with what was there before. The
 //! walks that fill the index are `walk`.
 
+use super::WatchSpec;
 use super::filter::Filter;
 use super::fingerprint::{Kind, LARGEST_HASHED, Print, Stat, file_hash};
 use super::ground::{Ground, Touch, TouchKind};
 use super::roots::Root;
 use super::rules::Rules;
-use super::WatchSpec;
 use crate::clock;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
@@ -88,7 +88,13 @@ impl Tree {
 
     /// Whether it serves this spec, apart from the service's name: instances of a service share one index.
     pub fn serves(&self, spec: &WatchSpec) -> bool {
-        let WatchSpec { service: _, roots, ignore, workspace, own } = spec;
+        let WatchSpec {
+            service: _,
+            roots,
+            ignore,
+            workspace,
+            own,
+        } = spec;
         let mine = &self.spec;
         (roots, ignore, workspace, own) == (&mine.roots, &mine.ignore, &mine.workspace, &mine.own)
     }
@@ -119,7 +125,9 @@ impl Tree {
         if self.dirs.contains_key(path) && (gone || !is_dir) {
             self.leave(path, touch.at);
         }
-        let Some((dir, entry)) = self.known_directory(path) else { return };
+        let Some((dir, entry)) = self.known_directory(path) else {
+            return;
+        };
         if entry != path {
             // Deep inside a new directory: where whole trees are watched, its own event may come later or never.
             if self.keeps(&dir, &entry, true) && entry.is_dir() {
@@ -166,7 +174,12 @@ impl Tree {
             if print.hash.is_none() && unchanged && print.stat.len <= LARGEST_HASHED {
                 files -= 1;
                 bytes = bytes.saturating_sub(print.stat.len);
-                *print = Print::baseline(print.stat, file_hash(&path, print.stat.len), Kind::File, clock::monotonic());
+                *print = Print::baseline(
+                    print.stat,
+                    file_hash(&path, print.stat.len),
+                    Kind::File,
+                    clock::monotonic(),
+                );
             }
         }
         !self.unread.is_empty()
@@ -181,7 +194,9 @@ impl Tree {
     /// A real path as the configuration would name it.
     pub(super) fn named(&self, path: &Path) -> PathBuf {
         let roots = self.roots.iter().filter(|root| path.starts_with(&root.real));
-        let Some(root) = roots.max_by_key(|root| root.real.as_os_str().len()) else { return path.to_owned() };
+        let Some(root) = roots.max_by_key(|root| root.real.as_os_str().len()) else {
+            return path.to_owned();
+        };
         match path.strip_prefix(&root.real) {
             Ok(rest) if rest.as_os_str().is_empty() => root.given.clone(),
             Ok(rest) => root.given.join(rest),
@@ -191,7 +206,9 @@ impl Tree {
 
     /// Whether the entry `path` of the directory `dir` counts.
     pub(super) fn keeps(&self, dir: &Path, path: &Path, is_dir: bool) -> bool {
-        let Some(directory) = self.dirs.get(dir) else { return false };
+        let Some(directory) = self.dirs.get(dir) else {
+            return false;
+        };
         let by_name = path.file_name().is_some_and(|name| directory.named.contains(name));
         let passes = || self.filter.passes(&self.named(path), is_dir) && !directory.rules.drops(path, is_dir);
         by_name || directory.whole && passes()
@@ -199,7 +216,9 @@ impl Tree {
 
     fn shown(&self, path: &Path) -> PathBuf {
         let named = self.named(path);
-        named.strip_prefix(&self.spec.workspace).map_or_else(|_| named.clone(), Path::to_owned)
+        named
+            .strip_prefix(&self.spec.workspace)
+            .map_or_else(|_| named.clone(), Path::to_owned)
     }
 
     /// The nearest directory of the index above `path`, and its entry that leads there.
@@ -213,7 +232,12 @@ impl Tree {
     fn leave(&mut self, path: &Path, at: Duration) {
         let below: Vec<_> = self.dirs.range(path.to_owned()..).map(|(dir, _)| dir.clone()).collect();
         for dir in below.into_iter().take_while(|dir| dir.starts_with(path)) {
-            for (name, print) in self.dirs.remove(&dir).map(|directory| directory.files).unwrap_or_default() {
+            for (name, print) in self
+                .dirs
+                .remove(&dir)
+                .map(|directory| directory.files)
+                .unwrap_or_default()
+            {
                 let file = dir.join(name);
                 self.pend(file.clone(), false, at);
                 self.lost.insert(file, print);
@@ -226,7 +250,10 @@ impl Tree {
 
     /// Compares what is at `path` with what was there, and takes note of it.
     fn look(&mut self, path: &Path, first: Duration) -> bool {
-        let known = path.parent().zip(path.file_name()).filter(|(dir, _)| self.dirs.contains_key(*dir));
+        let known = path
+            .parent()
+            .zip(path.file_name())
+            .filter(|(dir, _)| self.dirs.contains_key(*dir));
         let kept = known.filter(|(dir, _)| self.keeps(dir, path, false));
         let lost = self.lost.remove(path);
         let old = lost.or_else(|| known.and_then(|(dir, name)| self.dirs.get_mut(dir)?.files.remove(name)));

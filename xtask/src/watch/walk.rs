@@ -35,32 +35,55 @@ struct Walk<'a> {
 impl Tree {
     /// Fills the empty index. Only files written after `since` count as changed.
     pub fn baseline(&mut self, ground: &mut Ground, since: SystemTime) {
-        self.rebuild(Walk { ground, news: News::Since(since), links: Vec::new() });
+        self.rebuild(Walk {
+            ground,
+            news: News::Since(since),
+            links: Vec::new(),
+        });
         self.plan_reading();
     }
 
     /// Walks again; what differs from the index becomes due.
     pub fn rescan(&mut self, ground: &mut Ground) {
-        self.rebuild(Walk { ground, news: News::All, links: Vec::new() });
+        self.rebuild(Walk {
+            ground,
+            news: News::All,
+            links: Vec::new(),
+        });
     }
 
     /// A directory appeared in a known one: what is in it already counts as new.
     pub(super) fn join(&mut self, path: &Path, ground: &mut Ground) {
-        let rules = path.parent().and_then(|dir| self.dirs.get(dir)).map(|dir| dir.rules.clone()).unwrap_or_default();
-        let mut walk = Walk { ground, news: News::All, links: Vec::new() };
+        let rules = path
+            .parent()
+            .and_then(|dir| self.dirs.get(dir))
+            .map(|dir| dir.rules.clone())
+            .unwrap_or_default();
+        let mut walk = Walk {
+            ground,
+            news: News::All,
+            links: Vec::new(),
+        };
         self.walk(path, rules, &mut walk);
         self.follow_links(&mut walk);
     }
 
     fn rebuild(&mut self, mut walk: Walk<'_>) {
         for (dir, directory) in std::mem::take(&mut self.dirs) {
-            self.lost.extend(directory.files.into_iter().map(|(name, print)| (dir.join(name), print)));
+            self.lost
+                .extend(directory.files.into_iter().map(|(name, print)| (dir.join(name), print)));
         }
         self.stale = false;
         self.roots.clear();
         self.anchors.clear();
         self.hooks.clear();
-        self.roots = self.spec.roots.clone().iter().filter_map(|given| self.resolve(given, walk.ground)).collect();
+        self.roots = self
+            .spec
+            .roots
+            .clone()
+            .iter()
+            .filter_map(|given| self.resolve(given, walk.ground))
+            .collect();
         for root in self.roots.clone() {
             self.enter(&root, &mut walk);
         }
@@ -134,7 +157,9 @@ impl Tree {
         directory.rules = if has_rules { rules.enter(dir) } else { rules.clone() };
         let named = self.named(dir);
         for entry in entries {
-            let (name, Ok(kind)) = (entry.file_name(), entry.file_type()) else { continue };
+            let (name, Ok(kind)) = (entry.file_name(), entry.file_type()) else {
+                continue;
+            };
             let path = dir.join(&name);
             let passes = self.filter.passes(&named.join(&name), kind.is_dir());
             if !passes || directory.rules.drops(&path, kind.is_dir()) || directory.files.contains_key(&name) {
@@ -153,7 +178,9 @@ impl Tree {
 
     /// Takes a file, or a symbolic link itself, into the index, or makes it due.
     fn found(&mut self, directory: &mut Directory, name: OsString, path: &Path, walk: &Walk<'_>) {
-        let Ok(metadata) = fs::symlink_metadata(path) else { return };
+        let Ok(metadata) = fs::symlink_metadata(path) else {
+            return;
+        };
         if !metadata.is_file() && !metadata.is_symlink() {
             return;
         }
@@ -167,7 +194,9 @@ impl Tree {
         } else if walk.news.includes(&stat) {
             self.pend(path.to_owned(), false, now);
         } else {
-            directory.files.insert(name, first_print(path, stat, metadata.is_symlink(), now));
+            directory
+                .files
+                .insert(name, first_print(path, stat, metadata.is_symlink(), now));
         }
     }
 
@@ -180,9 +209,16 @@ impl Tree {
             if self.filter.is_off_limits(&root.real) {
                 continue;
             }
-            let root = Root { given: self.named(&link), ..root };
+            let root = Root {
+                given: self.named(&link),
+                ..root
+            };
             let known = if root.is_dir {
-                let around = self.roots.iter().take(configured).any(|other| other.real.starts_with(&root.real));
+                let around = self
+                    .roots
+                    .iter()
+                    .take(configured)
+                    .any(|other| other.real.starts_with(&root.real));
                 let outside = fs::canonicalize(&self.spec.workspace).is_ok_and(|top| !root.real.starts_with(top));
                 let ignored = || Rules::above(&root.real, &self.spec.workspace).is_none();
                 around || outside || self.is_whole(&root.real) || !self.filter.passes(&root.given, true) || ignored()

@@ -44,7 +44,12 @@ pub struct Worker {
 impl Worker {
     /// Watches nothing yet.
     pub fn new(ground: Ground, report: Box<dyn Fn(WatchReport) + Send>) -> Self {
-        Self { ground, trees: Vec::new(), reading: false, report }
+        Self {
+            ground,
+            trees: Vec::new(),
+            reading: false,
+            report,
+        }
     }
 
     /// Works until `Message::End`.
@@ -77,7 +82,11 @@ impl Worker {
     fn wait(&self) -> Option<Duration> {
         let due = self.trees.iter().filter_map(Tree::deadline).min();
         let due = due.map(|due| due.saturating_sub(clock::monotonic()));
-        if self.reading { Some(due.unwrap_or(PAUSE).min(PAUSE)) } else { due }
+        if self.reading {
+            Some(due.unwrap_or(PAUSE).min(PAUSE))
+        } else {
+            due
+        }
     }
 
     fn take(&mut self, news: News) {
@@ -139,7 +148,11 @@ impl Worker {
         for (tree, known) in self.trees.iter().zip(known) {
             let (directories, files) = tree.size();
             for service in tree.services.iter().filter(|service| !known.contains(service)).cloned() {
-                (self.report)(WatchReport::Armed { service, directories, files });
+                (self.report)(WatchReport::Armed {
+                    service,
+                    directories,
+                    files,
+                });
             }
         }
         self.reading = true;
@@ -158,7 +171,10 @@ impl Worker {
         for tree in &mut self.trees {
             let Some(why) = tree.trouble.take() else { continue };
             for service in tree.services.iter().cloned() {
-                (self.report)(WatchReport::Failed { service, why: why.clone() });
+                (self.report)(WatchReport::Failed {
+                    service,
+                    why: why.clone(),
+                });
             }
         }
     }
@@ -171,7 +187,10 @@ impl Worker {
                 continue;
             }
             for service in tree.services.iter().cloned() {
-                (self.report)(WatchReport::Changed(Changed { service, paths: paths.clone() }));
+                (self.report)(WatchReport::Changed(Changed {
+                    service,
+                    paths: paths.clone(),
+                }));
             }
         }
     }

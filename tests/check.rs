@@ -1,0 +1,188 @@
+//! `check`, `config` and `build`: a `dev.toml` is wrong in the open, and a plan can be read before it runs.
+
+use crate::support::{Project, free_port};
+
+#[test]
+fn a_good_file_passes() {
+    let project = Project::new().service("web", "", "");
+    project.run(&["check"]).ok();
+}
+
+#[test]
+fn all_errors_are_reported_at_once_with_their_places_and_the_nearest_known_name() {
+    let text = "[services.web]\n\
+                script = \"web\"\n\
+                max_restart = 3\n\
+                kill_timeout = \"soon\"\n\
+                depends_on = [\"qeue\"]\n\
+                \n\
+                [services.queue]\n\
+                script = \"queue\"\n\
+                ports = [70000]\n\
+                \n\
+                [profile.dev]\n\
+                services = [\"web\"]\n";
+    let project = Project::new().file("dev.toml", text);
+    let run = project.run(&["check"]).code(1);
+    for (place, parts) in [
+        ("dev.toml:3:1:", vec!["max_restart", "max_restarts"]),
+        ("dev.toml:4:16:", vec!["kill_timeout", "soon"]),
+        ("dev.toml:5:15:", vec!["qeue", "queue"]),
+        ("dev.toml:9:10:", vec!["70000"]),
+        ("dev.toml:11:2:", vec!["profile", "profiles"]),
+    ] {
+        let line = run
+            .stderr
+            .lines()
+            .find(|line| line.contains(place))
+            .unwrap_or_else(|| panic!("no {place} on stderr; {run}"));
+        assert!(parts.iter().all(|part| line.contains(part)), "{parts:?} in {line}");
+    }
+    // Every command that needs the file says the same.
+    project
+        .run(&["dev", "-d"])
+        .code(1)
+        .says(&["dev.toml:3:1:", "dev.toml:11:2:"]);
+}
+
+#[test]
+fn a_file_that_is_no_toml_is_an_error_with_its_place() {
+    let project = Project::new().file("dev.toml", "[services.web\nscript = 1\n");
+    project.run(&["check"]).code(1).says(&["error: ", "dev.toml:1:"]);
+}
+
+#[test]
+fn a_circle_of_dependencies_is_named() {
+    let project = Project::new()
+        .service("a", "", "depends_on = [\"b\"]")
+        .service("b", "", "depends_on = [\"c\"]")
+        .service("c", "", "depends_on = [\"a\"]");
+    project.run(&["check"]).code(1).says(&["dev.toml:", "a", "b", "c"]);
+}
+
+#[test]
+fn no_dev_toml_is_an_error_that_says_what_to_do() {
+    let project = Project::new();
+    project
+        .run(&["--file", "other.toml", "check"])
+        .code(1)
+        .says(&["error: ", "other.toml"]);
+}
+
+#[test]
+fn every_profile_is_checked_and_not_only_the_default_one() {
+    let project = Project::new().service("web", "", "").toml(
+        "[profiles.dev]\nservices = [\"web\"]\n[profiles.prod]\nservices = [\"web\", \"wrker\"]\n[services.worker]\nscript = \"w\"",
+    );
+    project.run(&["check"]).code(1).says(&["wrker", "worker"]);
+}
+
+#[test]
+fn config_prints_the_plan_and_starts_nothing() {
+    let port = free_port();
+    let project = Project::new()
+        .service(
+            "web",
+            &format!("count runs listen {port}"),
+            &format!("ports = [{port}]\nenv = {{ PORT = \"{port}\" }}"),
+        )
+        .service("api", "", "depends_on = [\"web\"]");
+    project
+        .run(&["config"])
+        .ok()
+        .prints(&["web", "api", "puppet", &port.to_string()]);
+    let run = project.run(&["config", "--json"]).ok();
+    let plan: serde_json::Value = serde_json::from_str(&run.stdout).unwrap_or_else(|error| panic!("{error}; {run}"));
+    assert_eq!(plan["profile"], "dev");
+    let names: Vec<&str> = plan["services"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|service| service["name"].as_str())
+        .collect();
+    assert!(names.contains(&"web") && names.contains(&"api"), "{names:?}");
+    assert_eq!((project.lines("runs"), project.stacks().len()), (0, 0));
+    project.run(&["config", "-p", "nope"]).says(&["error: ", "nope"]);
+}
+
+#[test]
+fn config_does_not_show_secrets_of_the_shell() {
+    let project = Project::new().service("web", "", "env = { API_TOKEN = \"${TOKEN:-none}\" }");
+    for args in [vec!["config"], vec!["config", "--json"]] {
+        let run = project
+            .run_with(&[("TOKEN", "s3cr3t-value"), ("OTHER_SECRET", "0ther-value")], &args)
+            .ok();
+        assert!(
+            !run.stdout.contains("0ther-value"),
+            "what merely flows through is not part of the plan; {run}"
+        );
+    }
+}
+
+#[test]
+fn build_runs_tasks_and_gives_their_output() {
+    let project = Project::new().service("web", "", "").toml(
+        "[tasks.client]\nscript = \"PUPPET\"\nargs = \"out 'client is built' count client.runs exit 0\"\n\
+         [tasks.docs]\nscript = \"PUPPET\"\nargs = \"count docs.runs exit 0\"\n\
+         [tasks.broken]\nscript = \"PUPPET\"\nargs = \"err 'line 3: nonsense' exit 5\"\n\
+         [profiles.dev]\nservices = [\"web\"]\nbuild = [\"client\"]",
+    );
+    let run = project.run(&["build", "client"]).ok();
+    assert!(
+        format!("{}{}", run.stdout, run.stderr).contains("client is built"),
+        "{run}"
+    );
+    assert_eq!((project.lines("client.runs"), project.lines("docs.runs")), (1, 0));
+    let run = project
+        .run(&["build", "broken"])
+        .code(1)
+        .says(&["error: ", "broken", "5"]);
+    assert!(
+        format!("{}{}", run.stdout, run.stderr).contains("line 3: nonsense"),
+        "{run}"
+    );
+    project.run(&["build", "cleint"]).says(&["error: ", "cleint", "client"]);
+}
+
+#[test]
+fn ctrl_c_during_a_build_ends_it_and_leaves_nothing() {
+    let project = Project::new().service("web", "count runs", "").toml(
+        "[tasks.slow]\nscript = \"PUPPET\"\nargs = \"child pid child.pid end pid slow.pid\"\n\
+         [profiles.dev]\nservices = [\"web\"]\nbuild = [\"slow\"]",
+    );
+    let dev = project.start(&["dev"]);
+    let (task, child) = (project.pid_in("slow.pid"), project.pid_in("child.pid"));
+    dev.press_ctrl_c();
+    assert_ne!(dev.wait().status.code(), Some(0));
+    crate::support::wait_gone(task);
+    crate::support::wait_gone(child);
+    assert_eq!(project.lines("runs"), 0);
+    project.wait_nothing_left();
+}
+
+#[test]
+fn usage_errors_are_2() {
+    let project = Project::new().service("web", "", "");
+    for args in [
+        vec!["no-such-verb"],
+        vec!["dev", "--no-such-flag"],
+        vec!["start"],
+        vec!["dev", "-e", "NOEQUALS"],
+        vec!["dev", "--timeout", "soon"],
+    ] {
+        project.run(&args).code(2).says(&["error: "]);
+    }
+}
+
+#[test]
+fn help_names_every_verb() {
+    let run = Project::new().run(&["--help"]).ok();
+    for verb in [
+        "dev", "stop", "start", "restart", "status", "logs", "flush", "check", "config", "build", "ci",
+    ] {
+        assert!(
+            run.stdout.lines().any(|line| line.trim_start().starts_with(verb)),
+            "no {verb}; {run}"
+        );
+    }
+}

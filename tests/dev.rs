@@ -1,0 +1,297 @@
+//! `dev -d` and its flags: what it starts, what it refuses, what it returns.
+
+use crate::support::{Project, free_port, is_free, pid, restarts};
+
+#[test]
+fn a_detached_dev_returns_when_each_service_was_launched() {
+    let port = free_port();
+    let ready = format!("ready = {{ http = \"http://localhost:{port}/\" }}");
+    let project = Project::new()
+        .service("web", &format!("listen-when {port} open"), &ready)
+        .service("worker", "", "depends_on = [\"web\"]");
+    project.run(&["dev", "-d"]).ok();
+    let web = project.service_status("web");
+    assert_eq!((&web["status"], &web["ready"]), (&"online".into(), &false.into()));
+    let worker = project.service_status("worker");
+    assert_eq!(
+        (&worker["status"], &worker["reason"]),
+        (&"launching".into(), &"waits for web".into())
+    );
+    project.write("open", "");
+    project.wait_ready("web");
+    project.wait_status("worker", "online");
+}
+
+#[test]
+fn a_detached_dev_is_non_zero_when_a_service_failed_at_once_and_tells_the_fate_of_the_others() {
+    let project = Project::new()
+        .service("web", "", "min_uptime = 50")
+        .service("bad", "", "")
+        .toml("[profiles.dev]\nservices = [\"web\", \"bad\"]\noverrides.bad.script = \"no-such-program\"");
+    project
+        .run(&["dev", "-d"])
+        .code(1)
+        .says(&["error: ", "bad", "no-such-program"]);
+    let bad = project.service_status("bad");
+    assert_eq!(
+        (&bad["status"], &bad["pid"], restarts(&bad)),
+        (&"errored".into(), &serde_json::Value::Null, 0)
+    );
+    project.wait_ready("web");
+}
+
+#[test]
+fn what_cannot_run_is_errored_at_once_and_says_which_and_why() {
+    let project = Project::new().file("plain.sh", "#!/bin/sh\n").toml(
+        "[services.missing]\nscript = \"no-such-program\"\n\
+         [services.plain]\nscript = \"./plain.sh\"\n\
+         [services.homeless]\nscript = \"PUPPET\"\ncwd = \"no-such-directory\"\n\
+         [services.good]\nscript = \"PUPPET\"\nmin_uptime = 50\n\
+         [profiles.dev]\nservices = [\"missing\", \"plain\", \"homeless\", \"good\"]",
+    );
+    let told = project.run(&["dev", "-d", "--wait"]).code(1);
+    for (name, says) in [
+        ("missing", "no-such-program"),
+        ("plain", "plain.sh"),
+        ("homeless", "no-such-directory"),
+    ] {
+        let service = project.service_status(name);
+        assert_eq!(
+            (&service["status"], restarts(&service)),
+            (&"errored".into(), 0),
+            "{service:#}"
+        );
+        let reason = service["reason"].as_str().unwrap();
+        assert!(reason.contains(says), "{reason}");
+        assert!(told.stderr.contains(says), "{told}");
+    }
+    assert!(
+        project.service_status("plain")["reason"]
+            .as_str()
+            .unwrap()
+            .contains("executable")
+    );
+    assert_eq!(project.service_status("good")["ready"], true);
+}
+
+#[test]
+fn starting_again_changes_nothing() {
+    let port = free_port();
+    let project = Project::new().service(
+        "web",
+        &format!("count runs listen {port}"),
+        &format!("ports = [{port}]"),
+    );
+    let before = project.up().stacks();
+    project
+        .run_with(&[("SHELL_ONLY", "new")], &["dev", "-d", "--wait"])
+        .ok();
+    let after = project.stacks();
+    assert_eq!(pid(&before[0]["supervisor"]), pid(&after[0]["supervisor"]));
+    assert_eq!(pid(&before[0]["services"][0]), pid(&after[0]["services"][0]));
+    assert_eq!(project.lines("runs"), 1);
+}
+
+#[test]
+fn two_detached_devs_at_once_make_one_stack() {
+    let port = free_port();
+    let project = Project::new().service(
+        "web",
+        &format!("count runs listen {port}"),
+        &format!("ports = [{port}]"),
+    );
+    let racers: Vec<_> = (0..4).map(|_| project.start(&["dev", "-d", "--wait"])).collect();
+    for racer in racers {
+        racer.wait().ok();
+    }
+    assert_eq!(project.stacks().len(), 1);
+    assert_eq!(project.lines("runs"), 1);
+    project.run(&["stop"]).ok();
+    project.wait_nothing_left();
+}
+
+#[test]
+fn a_workspace_with_a_deep_path_works() {
+    let deep = ["a-directory-with-a-rather-long-name"; 5].join("/");
+    for project in [Project::below(&deep), Project::below(&deep).without_runtime_dir()] {
+        let port = free_port();
+        let project = project.service("web", &format!("listen {port}"), &format!("ports = [{port}]"));
+        assert_eq!(project.up().service_status("web")["ready"], true);
+        project.run(&["stop"]).ok();
+        assert!(is_free(port));
+        project.wait_nothing_left();
+    }
+}
+
+#[test]
+fn a_workspace_is_found_upwards_and_another_file_can_be_named() {
+    let project = Project::new()
+        .service("web", "cwd where", "min_uptime = 50")
+        .file("packages/web/readme", "");
+    let below = project.path("packages/web");
+    let run = |args: &[&str], dir: &std::path::Path| {
+        project
+            .prepare(crate::support::xtask())
+            .args(args)
+            .current_dir(dir)
+            .output()
+            .unwrap()
+    };
+    assert!(run(&["dev", "-d", "--wait"], &below).status.success());
+    assert_eq!(
+        project.read("where"),
+        project.path("").to_str().unwrap().trim_end_matches('/')
+    );
+    assert!(run(&["stop"], &below).status.success());
+    let file = project.path("dev.toml");
+    assert!(
+        run(
+            &["--file", file.to_str().unwrap(), "dev", "-d"],
+            std::path::Path::new("/")
+        )
+        .status
+        .success()
+    );
+    project.wait_status("web", "online");
+}
+
+#[test]
+fn profiles_inherit_override_and_are_chosen_by_flag_or_default() {
+    let project = Project::new()
+        .head("default_profile = \"small\"")
+        .service(
+            "web",
+            "env web.json",
+            "min_uptime = 50\nenv = { MODE = \"plain\", KEPT = \"yes\" }",
+        )
+        .service("extra", "", "min_uptime = 50")
+        .toml(
+            "[profiles.small]\nservices = [\"web\"]\n\
+             [profiles.caddy]\nservices = [\"web\", \"extra\"]\noverrides.web.env = { MODE = \"caddy\" }\n\
+             [profiles.tart]\nextends = \"caddy\"\nenv = { RUNTIME = \"tart\" }",
+        );
+    let names = |project: &Project| -> Vec<String> {
+        let services = project.stacks()[0]["services"].as_array().unwrap().clone();
+        services
+            .iter()
+            .map(|service| service["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let variables =
+        |project: &Project| -> serde_json::Value { serde_json::from_str(&project.read("web.json")).unwrap() };
+    for (args, profile, services, mode, runtime) in [
+        (vec![], "small", vec!["web"], "plain", None),
+        (vec!["--caddy"], "caddy", vec!["web", "extra"], "caddy", None),
+        (vec!["-p", "tart"], "tart", vec!["web", "extra"], "caddy", Some("tart")),
+    ] {
+        project.run(&[vec!["dev", "-d", "--wait"], args].concat()).ok();
+        assert_eq!(project.stacks()[0]["profile"], profile);
+        let mut found = names(&project);
+        found.sort_by_key(|name| services.iter().position(|service| service == name));
+        assert_eq!(found, services);
+        let env = variables(&project);
+        assert_eq!(
+            (env["MODE"].as_str(), env["KEPT"].as_str(), env["RUNTIME"].as_str()),
+            (Some(mode), Some("yes"), runtime)
+        );
+        project.run(&["stop"]).ok();
+    }
+    project.run(&["dev", "-p", "smal"]).says(&["error: ", "smal", "small"]);
+}
+
+#[test]
+fn only_and_except_choose_services() {
+    let project = Project::new()
+        .service("web", "count web.runs", "min_uptime = 50")
+        .service("api", "count api.runs", "min_uptime = 50")
+        .service("job", "count job.runs", "min_uptime = 50");
+    project
+        .run(&["dev", "-d", "--wait", "--only", "web,api", "--except", "api"])
+        .ok();
+    assert_eq!(
+        ["web", "api", "job"].map(|name| project.lines(&format!("{name}.runs"))),
+        [1, 0, 0]
+    );
+    // They count until the next `dev`.
+    project.up();
+    assert_eq!(
+        ["web", "api", "job"].map(|name| project.lines(&format!("{name}.runs"))),
+        [1, 1, 1]
+    );
+    project
+        .run(&["dev", "-d", "--only", "wbe"])
+        .says(&["error: ", "wbe", "web"]);
+}
+
+#[test]
+fn builds_run_before_the_services_and_no_build_leaves_them_out() {
+    let project = Project::new().service("web", "count runs", "min_uptime = 50").toml(
+        "[tasks.client]\nscript = \"PUPPET\"\nargs = \"out built-the-client count builds exit 0\"\n\
+         [profiles.dev]\nservices = [\"web\"]\nbuild = [\"client\"]",
+    );
+    project.run(&["dev", "-d", "--wait", "--no-build"]).ok();
+    assert_eq!((project.lines("builds"), project.lines("runs")), (0, 1));
+    project.run(&["stop"]).ok();
+    project.up();
+    assert_eq!((project.lines("builds"), project.lines("runs")), (1, 2));
+}
+
+#[test]
+fn a_failed_build_fails_dev_with_the_tasks_output_and_starts_nothing() {
+    let project = Project::new().service("web", "count runs", "").toml(
+        "[tasks.client]\nscript = \"PUPPET\"\nargs = \"out compiling err 'line 7: no such thing' exit 3\"\n\
+         [profiles.dev]\nservices = [\"web\"]\nbuild = [\"client\"]",
+    );
+    let run = project.run(&["dev", "-d"]).code(1).says(&["error: ", "client", "3"]);
+    assert!(
+        format!("{}{}", run.stdout, run.stderr).contains("line 7: no such thing"),
+        "{run}"
+    );
+    assert_eq!(project.lines("runs"), 0);
+    assert_eq!(project.stacks().len(), 0);
+    project.wait_nothing_left();
+}
+
+#[test]
+fn a_profile_that_wants_the_ports_of_another_is_refused_until_told_to_replace_it() {
+    let port = free_port();
+    let project = Project::new()
+        .service("old", &format!("listen {port}"), &format!("ports = [{port}]"))
+        .service("new", &format!("listen {port}"), &format!("ports = [{port}]"))
+        .toml("[profiles.one]\nservices = [\"old\"]\n[profiles.two]\nservices = [\"new\"]");
+    project.run(&["dev", "-d", "--wait", "-p", "one"]).ok();
+    let before = project.status();
+    let port_text = port.to_string();
+    project
+        .run(&["dev", "-d", "-p", "two"])
+        .code(1)
+        .says(&["error: ", "one", &port_text, "--replace"]);
+    let after = project.status();
+    assert_eq!(after["stacks"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        pid(&before["stacks"][0]["services"][0]),
+        pid(&after["stacks"][0]["services"][0])
+    );
+    project.run(&["dev", "-d", "--wait", "-p", "two", "--replace"]).ok();
+    let stacks = project.stacks();
+    assert_eq!((stacks.len(), &stacks[0]["profile"]), (1, &"two".into()));
+    assert_eq!(stacks[0]["services"][0]["ready"], true);
+}
+
+#[test]
+fn another_worktree_that_holds_the_ports_is_named_and_can_be_replaced() {
+    let port = free_port();
+    let (words, keys) = (format!("listen {port}"), format!("ports = [{port}]"));
+    let first = Project::below("first").service("web", &words, &keys);
+    let second = Project::below("second").beside(&first).service("web", &words, &keys);
+    let holder = pid(&first.up().service_status("web"));
+    let run = second.run(&["dev", "-d"]).code(1);
+    assert!(
+        run.stderr.contains("--replace") || run.stderr.contains(&holder.to_string()),
+        "{run}"
+    );
+    second.run(&["dev", "-d", "--wait", "--replace"]).ok();
+    assert_eq!(second.service_status("web")["ready"], true);
+    assert_eq!(first.stacks().len(), 0);
+    first.assert_no_service_process();
+}

@@ -1,0 +1,30 @@
+//! The integration tests: the real binary, real processes, real ports. One file for each verb or theme.
+//!
+//! No test sleeps: each waits for something it can observe, within one overall limit. Each has a workspace of its own and leaves
+//! no process behind. `support` is the language they are written in; `puppet` is the program that plays the services.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod check;
+mod design;
+mod dev;
+mod edit;
+mod environment;
+mod faults;
+mod logs;
+mod npm;
+mod owner;
+mod policy;
+mod ready;
+mod stack;
+mod status;
+mod stop;
+mod support;
+mod trees;
+mod wait;
+mod watch;

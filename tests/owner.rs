@@ -1,0 +1,159 @@
+//! Who owns a stack: the `dev` that started it, until it ends, in whatever way it ends.
+
+use crate::support::{Project, Signal, Terminal, free_port, is_free, pid};
+
+fn web(port: u16) -> Project {
+    Project::new().service(
+        "web",
+        &format!("out 'web is here' listen {port}"),
+        &format!("ports = [{port}]"),
+    )
+}
+
+#[test]
+fn ctrl_c_ends_a_followed_dev_with_0_and_leaves_nothing() {
+    let port = free_port();
+    let project = web(port);
+    let dev = project.start(&["dev"]);
+    dev.wait_for("web is here");
+    project.wait_ready("web");
+    dev.press_ctrl_c();
+    dev.wait().ok();
+    assert!(is_free(port));
+    project.assert_no_service_process();
+    project.wait_nothing_left();
+}
+
+#[test]
+fn a_second_ctrl_c_kills_at_once_and_exits_130() {
+    let port = free_port();
+    let keys = format!("ports = [{port}]\nkill_timeout = \"1h\"");
+    let project = Project::new().service("web", &format!("ignore listen {port}"), &keys);
+    let dev = project.start(&["dev"]);
+    project.wait_ready("web");
+    dev.press_ctrl_c();
+    project.wait_status("web", "stopping");
+    dev.press_ctrl_c();
+    dev.wait().code(130);
+    assert!(is_free(port));
+    project.wait_nothing_left();
+}
+
+#[test]
+fn a_signal_that_asks_the_followed_dev_to_end_stops_the_stack() {
+    for signal in [Signal::TERM, Signal::HUP] {
+        let port = free_port();
+        let project = web(port);
+        let dev = project.start(&["dev"]);
+        project.wait_ready("web");
+        dev.signal(signal);
+        dev.wait();
+        project.wait_nothing_left();
+        assert!(is_free(port));
+    }
+}
+
+#[test]
+fn kill_9_of_the_followed_dev_stops_the_stack() {
+    let port = free_port();
+    let project = web(port);
+    let dev = project.start(&["dev"]);
+    project.wait_ready("web");
+    dev.signal(Signal::KILL);
+    dev.wait();
+    project.wait_nothing_left();
+    assert!(is_free(port));
+}
+
+#[test]
+fn a_closed_terminal_stops_the_stack() {
+    let port = free_port();
+    let project = web(port);
+    let mut terminal = Terminal::run(&project, &["dev"]);
+    terminal.wait_for("web is here");
+    project.wait_ready("web");
+    terminal.close();
+    project.wait_nothing_left();
+    assert!(is_free(port));
+}
+
+#[test]
+fn ctrl_c_typed_on_a_terminal_stops_the_stack_in_order() {
+    let port = free_port();
+    let project = web(port);
+    let mut terminal = Terminal::run(&project, &["dev"]);
+    terminal.wait_for("web is here");
+    project.wait_ready("web");
+    terminal.type_text("\x03");
+    assert_eq!(terminal.wait().code(), Some(0));
+    assert!(is_free(port));
+    project.wait_nothing_left();
+}
+
+#[test]
+fn an_errored_service_does_not_end_the_followed_dev() {
+    let project = Project::new()
+        .service("bad", "err 'this is the end' exit 1", "max_restarts = 0")
+        .service("web", "", "min_uptime = 50");
+    let dev = project.start(&["dev"]);
+    dev.wait_for("this is the end");
+    project.wait_status("bad", "errored");
+    project.wait_ready("web");
+    dev.press_ctrl_c();
+    dev.wait().ok();
+}
+
+#[test]
+fn a_later_dev_only_follows() {
+    let port = free_port();
+    let project = web(port);
+    let owner = project.start(&["dev"]);
+    let before = pid(&project.wait_ready("web"));
+    let follower = project.start(&["dev"]);
+    follower.wait_for("web is here");
+    follower.press_ctrl_c();
+    follower.wait().ok();
+    assert_eq!(pid(&project.service_status("web")), before);
+    owner.press_ctrl_c();
+    owner.wait().ok();
+    project.wait_nothing_left();
+}
+
+#[test]
+fn a_dev_that_follows_a_detached_stack_leaves_it_when_killed() {
+    let port = free_port();
+    let project = web(port);
+    let before = pid(&project.up().service_status("web"));
+    let follower = project.start(&["dev"]);
+    follower.wait_for("web is here");
+    follower.signal(Signal::KILL);
+    follower.wait();
+    // A restart that the supervisor still carries out proves that it did not begin to stop.
+    project.run(&["restart", "web"]).ok();
+    assert_ne!(pid(&project.wait_ready("web")), before);
+}
+
+#[test]
+fn a_later_detached_dev_takes_the_ownership_away() {
+    let port = free_port();
+    let project = web(port);
+    let owner = project.start(&["dev"]);
+    let before = pid(&project.wait_ready("web"));
+    project.run(&["dev", "-d"]).ok();
+    owner.press_ctrl_c();
+    owner.wait().ok();
+    assert_eq!(pid(&project.service_status("web")), before);
+    project.run(&["restart", "web"]).ok();
+    project.wait_ready("web");
+}
+
+#[test]
+fn a_stop_from_elsewhere_ends_the_followed_dev() {
+    let port = free_port();
+    let project = web(port);
+    let dev = project.start(&["dev"]);
+    project.wait_ready("web");
+    project.run(&["stop"]).ok();
+    dev.wait().ok();
+    project.wait_nothing_left();
+}

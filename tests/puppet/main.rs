@@ -1,0 +1,247 @@
+//! The puppet: a program that does what a test tells it, word by word, and then stays until it is ended.
+//!
+//! It listens, talks, floods, crashes, ignores signals, forks and escapes on demand. It knows nothing of xtask and has no policy
+//! of its own: a word that cannot be done ends it with code 98 and a line on stderr.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "it plays the programs of other people: they sleep, spawn, exit and break as they like"
+)]
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio, exit};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let mut words = words.into_iter();
+    while let Some(word) = words.next() {
+        perform(&word, &mut words);
+    }
+    loop {
+        thread::park();
+    }
+}
+
+/// Does one word; what follows it belongs to it as far as it takes it.
+fn perform(word: &str, words: &mut dyn Iterator<Item = String>) {
+    let mut next = || {
+        words
+            .next()
+            .unwrap_or_else(|| fail(&format!("`{word}` wants another word")))
+    };
+    match word {
+        // Files that tell the test what happened: `note` adds a line, the others replace the file at once.
+        "note" => note(&next(), &next()),
+        "count" => note(&next(), &format!("{} {}", std::process::id(), unix_millis())),
+        "pid" => replace(&next(), &std::process::id().to_string()),
+        "cwd" => replace(&next(), &std::env::current_dir().unwrap().display().to_string()),
+        "env" => replace(&next(), &environment()),
+        "words" => replace(&next(), &serde_json::to_string(&words.collect::<Vec<_>>()).unwrap()),
+        // Output.
+        "out" => println!("{}", next()),
+        "err" => eprintln!("{}", next()),
+        "part" => print(&next()),
+        "flood" => flood(number(&next())),
+        // Time and fate.
+        "after" => thread::sleep(Duration::from_millis(number(&next()))),
+        "wait-for" => wait_for(&next()),
+        "exit" => exit(number(&next())),
+        "exit-when" => exit_when(next(), number(&next())),
+        "die" => die(&next()),
+        // Signals: INT, TERM and HUP alike.
+        "ignore" => on_signal(|| {}),
+        "bye" => on_signal_once({
+            let (file, text) = (next(), next());
+            move || note(&file, &text)
+        }),
+        // Ports; `try-listen` swallows "address in use" as some programs do.
+        "listen" => listen(number(&next()), None).unwrap_or_else(|error| fail(&error)),
+        "listen-when" => {
+            let port = number(&next());
+            listen(port, Some(next().into())).unwrap_or_else(|error| fail(&error));
+        }
+        "try-listen" => {
+            if let Err(error) = listen(number(&next()), None) {
+                eprintln!("{error}");
+            }
+        }
+        // Escapes.
+        "group" => rustix::process::setpgid(None, None).expect("become a group"),
+        "session" => drop(rustix::process::setsid().expect("become a session")),
+        "child" => child(words, false),
+        "bare-child" => child(words, true),
+        "terminal" => terminal(words),
+        other => fail(&format!("no word `{other}`")),
+    }
+}
+
+fn fail(why: &str) -> ! {
+    eprintln!("puppet: {why}");
+    exit(98)
+}
+
+fn number<T: std::str::FromStr>(word: &str) -> T {
+    word.parse().unwrap_or_else(|_| fail(&format!("`{word}` is no number")))
+}
+
+fn note(file: &str, text: &str) {
+    let mut file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(file)
+        .unwrap_or_else(|e| fail(&format!("{file}: {e}")));
+    file.write_all(format!("{text}\n").as_bytes()).unwrap();
+}
+
+fn replace(file: &str, text: &str) {
+    let temporary = format!("{file}.{}", std::process::id());
+    fs::write(&temporary, text)
+        .and_then(|()| fs::rename(&temporary, file))
+        .unwrap_or_else(|e| fail(&format!("{file}: {e}")));
+}
+
+fn environment() -> String {
+    let all: BTreeMap<_, _> = std::env::vars_os()
+        .map(|(name, value)| {
+            (
+                name.to_string_lossy().into_owned(),
+                value.to_string_lossy().into_owned(),
+            )
+        })
+        .collect();
+    serde_json::to_string(&all).unwrap()
+}
+
+fn print(text: &str) {
+    let mut out = std::io::stdout();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).unwrap();
+}
+
+fn flood(lines: usize) {
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    for line in 0..lines {
+        writeln!(out, "line {line} {}", "x".repeat(80)).unwrap();
+    }
+    out.flush().unwrap();
+}
+
+fn unix_millis() -> u128 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()
+}
+
+fn wait_for(file: &str) {
+    while !Path::new(file).exists() {
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Ends with `code` when `file` appears; the file goes first, so that the next run lives.
+fn exit_when(file: String, code: i32) {
+    thread::spawn(move || {
+        wait_for(&file);
+        let _ = fs::remove_file(&file);
+        exit(code);
+    });
+}
+
+fn die(signal: &str) {
+    use rustix::process::Signal;
+    let signal = match signal {
+        "KILL" => Signal::KILL,
+        "TERM" => Signal::TERM,
+        "ABRT" => Signal::ABORT,
+        other => fail(&format!("no signal `{other}`")),
+    };
+    rustix::process::kill_process(rustix::process::getpid(), signal).unwrap();
+}
+
+fn on_signal(does: impl FnMut() + Send + 'static) {
+    ctrlc::set_handler(does).unwrap();
+}
+
+fn on_signal_once(does: impl Fn() + Send + 'static) {
+    on_signal(move || {
+        does();
+        exit(0);
+    });
+}
+
+/// Answers every HTTP request on the port with its own pid: 200, or 503 until the file is there.
+fn listen(port: u16, once_there: Option<PathBuf>) -> Result<(), String> {
+    let listener = TcpListener::bind(("127.0.0.1", port)).map_err(|error| format!("port {port}: {error}"))?;
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let there = once_there.as_ref().is_none_or(|file| file.exists());
+            let _ = answer(stream, if there { "200 OK" } else { "503 Not Yet" });
+        }
+    });
+    Ok(())
+}
+
+fn answer(stream: TcpStream, status: &str) -> std::io::Result<()> {
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    while reader.read_line(&mut line)? > 2 {
+        line.clear();
+    }
+    let body = std::process::id().to_string();
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    reader.into_inner().write_all((head + &body).as_bytes())
+}
+
+/// Starts another puppet with the words up to the matching `end`.
+fn child(words: &mut dyn Iterator<Item = String>, bare: bool) {
+    let mut depth = 1;
+    let own: Vec<String> = words
+        .take_while(|word| {
+            match word.as_str() {
+                "child" | "bare-child" => depth += 1,
+                "end" => depth -= 1,
+                _ => {}
+            }
+            depth > 0
+        })
+        .collect();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    if bare {
+        command.env_clear();
+    }
+    drop(command.args(own).stdin(Stdio::null()).spawn().expect("start a child"));
+}
+
+/// Becomes a program that runs on a terminal of its own: the first word is the terminal, the rest the program.
+fn terminal(words: &mut dyn Iterator<Item = String>) {
+    let path = words.next().unwrap_or_else(|| fail("`terminal` wants a path"));
+    let program = words.next().unwrap_or_else(|| fail("`terminal` wants a program"));
+    rustix::process::setsid().expect("become a session");
+    let open = || {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .expect("open the terminal")
+    };
+    let slave = open();
+    let _ = rustix::process::ioctl_tiocsctty(&slave);
+    let error = Command::new(program)
+        .args(words)
+        .stdin(open())
+        .stdout(open())
+        .stderr(open())
+        .exec();
+    panic!("failed to run the program: {error}");
+}

@@ -1,0 +1,188 @@
+//! `stop`, `start` and `restart`: what they end, what they start, and when they say that they are done.
+
+use crate::support::{Project, free_port, is_alive, is_free, pid, restarts};
+
+#[test]
+fn stop_ends_the_stack_and_frees_its_ports_before_it_returns() {
+    let port = free_port();
+    let project = Project::new()
+        .service("web", &format!("listen {port}"), &format!("ports = [{port}]"))
+        .service("api", "", "min_uptime = 50");
+    project.up().run(&["stop"]).ok();
+    assert!(is_free(port));
+    project.assert_no_service_process();
+    assert_eq!(project.stacks().len(), 0);
+    project.wait_nothing_left();
+}
+
+#[test]
+fn stop_with_nothing_running_is_0() {
+    let project = Project::new().service("web", "", "");
+    project.run(&["stop"]).ok();
+    project.run(&["stop", "--all"]).ok();
+    project.run(&["stop", "web"]).ok();
+}
+
+#[test]
+fn stop_of_a_service_stops_just_it_and_keeps_the_supervisor() {
+    let project = Project::new().service("web", "", "min_uptime = 50");
+    project.up();
+    let (supervisor, web) = (project.supervisor(), pid(&project.service_status("web")));
+    project.run(&["stop", "web"]).ok();
+    assert!(!is_alive(web));
+    let stopped = project.service_status("web");
+    assert_eq!(
+        (&stopped["status"], &stopped["pid"]),
+        (&"stopped".into(), &serde_json::Value::Null)
+    );
+    assert_eq!(project.supervisor(), supervisor);
+}
+
+#[test]
+fn services_are_named_by_name_glob_id_or_all() {
+    let project = Project::new()
+        .service("web-a", "", "min_uptime = 50")
+        .service("web-b", "", "min_uptime = 50")
+        .service("api", "", "min_uptime = 50");
+    let states =
+        |project: &Project| ["web-a", "web-b", "api"].map(|name| project.service_status(name)["status"] == "online");
+    project.up();
+    project.run(&["stop", "web*"]).ok();
+    assert_eq!(states(&project), [false, false, true]);
+    project.run(&["start", "web-b"]).ok();
+    assert_eq!(states(&project), [false, true, true]);
+    let id = project.service_status("api")["id"].to_string();
+    project.run(&["stop", &id]).ok();
+    assert_eq!(states(&project), [false, true, false]);
+    project.run(&["start", "all"]).ok();
+    assert_eq!(states(&project), [true, true, true]);
+}
+
+#[test]
+fn an_unknown_service_is_an_error_that_names_the_known_ones() {
+    let project = Project::new().service("server", "", "min_uptime = 50");
+    project.up();
+    for verb in ["stop", "start", "restart"] {
+        let run = project.run(&[verb, "sever"]).says(&["error: ", "sever", "server"]);
+        assert!(matches!(run.status.code(), Some(1 | 2)), "{run}");
+    }
+    assert_eq!(project.service_status("server")["status"], "online");
+}
+
+#[test]
+fn start_starts_what_the_service_depends_on_too() {
+    let project = Project::new().service("db", "", "min_uptime = 50").service(
+        "web",
+        "",
+        "min_uptime = 50\ndepends_on = [\"db\"]",
+    );
+    project.up().run(&["stop", "web", "db"]).ok();
+    project.run(&["start", "web"]).ok();
+    project.wait_ready("db");
+    let web = project.wait_ready("web");
+    assert_eq!(restarts(&web), 0, "a start of a stopped service is no restart");
+}
+
+#[test]
+fn restart_gives_a_new_process_and_counts() {
+    let port = free_port();
+    let project = Project::new()
+        .service(
+            "web",
+            &format!("count runs listen {port}"),
+            &format!("ports = [{port}]"),
+        )
+        .service("api", "", "min_uptime = 50");
+    let (web, api) = (
+        pid(&project.up().service_status("web")),
+        pid(&project.service_status("api")),
+    );
+    project.run(&["restart", "web"]).ok();
+    let after = project.wait_ready("web");
+    assert_ne!(pid(&after), web);
+    assert_eq!((restarts(&after), project.lines("runs")), (1, 2));
+    assert_eq!(pid(&project.service_status("api")), api);
+    project.run(&["restart"]).ok();
+    assert_eq!(restarts(&project.wait_ready("web")), 2);
+    assert_eq!(restarts(&project.wait_ready("api")), 1);
+}
+
+#[test]
+fn with_several_stacks_up_p_or_all_says_which() {
+    let project = Project::new()
+        .service("web", "", "min_uptime = 50")
+        .service("job", "", "min_uptime = 50")
+        .toml("[profiles.one]\nservices = [\"web\", \"job\"]\n[profiles.two]\nservices = [\"web\"]");
+    project.run(&["dev", "-d", "--wait", "-p", "one"]).ok();
+    project.run(&["dev", "-d", "--wait", "-p", "two"]).ok();
+    project.run(&["stop"]).code(2).says(&["one", "two"]);
+    project.run(&["stop", "web"]).code(2).says(&["one", "two", "-p"]);
+    project.run(&["restart", "web"]).code(2);
+    assert_eq!(project.stacks().len(), 2);
+    project.run(&["stop", "job"]).ok();
+    project.run(&["stop", "web", "-p", "two"]).ok();
+    let state = |project: &Project, profile: &str, service: usize| {
+        let stacks = project.stacks();
+        let stack = stacks.iter().find(|stack| stack["profile"] == profile).unwrap();
+        stack["services"][service]["status"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(
+        [
+            state(&project, "one", 0),
+            state(&project, "one", 1),
+            state(&project, "two", 0)
+        ],
+        ["online", "stopped", "stopped"]
+    );
+    project.run(&["stop", "-p", "two"]).ok();
+    assert_eq!(project.stacks().len(), 1);
+    project.run(&["dev", "-d", "-p", "two"]).ok();
+    project.run(&["stop", "--all"]).ok();
+    assert_eq!(project.stacks().len(), 0);
+    project.wait_nothing_left();
+}
+
+#[test]
+fn a_service_that_ignores_its_signal_is_killed_after_kill_timeout_and_is_stopped() {
+    let project = Project::new().service(
+        "deaf",
+        "ignore pid deaf.pid",
+        "min_uptime = 50\nkill_timeout = \"300ms\"",
+    );
+    project.up().run(&["stop", "deaf"]).ok();
+    assert!(!is_alive(project.pid_in("deaf.pid")));
+    let deaf = project.service_status("deaf");
+    assert_eq!(
+        (&deaf["status"], &deaf["last_exit"]["signal"]),
+        (&"stopped".into(), &"SIGKILL".into())
+    );
+}
+
+#[test]
+fn a_service_has_the_time_of_its_kill_timeout_to_end_in_order() {
+    let project = Project::new().service("slow", "bye ended 'in order'", "min_uptime = 50\nkill_timeout = \"1h\"");
+    project.up().run(&["stop"]).ok();
+    assert_eq!(project.read("ended"), "in order\n");
+}
+
+#[test]
+fn a_timeout_of_stop_is_kept() {
+    let project = Project::new().service("deaf", "ignore", "min_uptime = 50\nkill_timeout = \"1h\"");
+    project.up();
+    project
+        .run(&["stop", "deaf", "--timeout", "500ms"])
+        .code(1)
+        .says(&["error: ", "deaf"]);
+}
+
+#[test]
+fn the_kill_signal_is_the_one_that_was_chosen() {
+    let script = "trap 'echo term >> got; exit 0' TERM; trap 'echo int >> got; exit 0' INT; echo up >> got; while :; do sleep 0.05; done";
+    let project = Project::new().toml(&format!(
+        "[services.web]\nscript = \"sh\"\nargs = [\"-c\", \"{script}\"]\nkill_signal = \"SIGTERM\"\nmin_uptime = 50\n"
+    ));
+    project.run(&["dev", "-d"]).ok();
+    crate::support::wait_until("the trap is set", || project.read("got").contains("up").then_some(()));
+    project.run(&["stop"]).ok();
+    assert_eq!(project.read("got"), "up\nterm\n");
+}

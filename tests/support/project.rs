@@ -1,0 +1,359 @@
+//! `Project`: a temporary workspace with a `dev.toml`, its commands, and the end of everything that runs there.
+//! On a failed test it prints what the commands and the supervisor said; when dropped it leaves no process behind.
+
+use std::cell::RefCell;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::processes::{self, Process};
+use super::program::{self, Run, Running};
+use super::{Signal, puppet, wait_at_most, wait_until, xtask};
+
+/// A workspace with a stack of its own.
+pub struct Project {
+    dir: TempDir,
+    /// The workspace: the directory of `dev.toml`.
+    root: PathBuf,
+    runtime: Option<PathBuf>,
+    env: Vec<(String, String)>,
+    head: String,
+    names: Vec<String>,
+    tables: String,
+    transcript: RefCell<String>,
+}
+
+impl Project {
+    /// An empty workspace.
+    pub fn new() -> Project {
+        Project::below("ws")
+    }
+
+    /// An empty workspace at this path below a temporary directory.
+    pub fn below(path: &str) -> Project {
+        let dir = tempfile::Builder::new().prefix("xt").tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap().join(path);
+        fs::create_dir_all(&root).unwrap();
+        Project::with(dir, root)
+    }
+
+    /// The workspace of an existing directory.
+    pub fn of(root: &Path) -> Project {
+        Project::with(
+            tempfile::Builder::new().prefix("xt").tempdir().unwrap(),
+            root.to_owned(),
+        )
+    }
+
+    fn with(dir: TempDir, root: PathBuf) -> Project {
+        let base = dir.path().canonicalize().unwrap();
+        for name in ["run", "home"] {
+            fs::create_dir_all(base.join(name)).unwrap();
+        }
+        std::os::unix::fs::symlink(puppet(), base.join("puppet")).unwrap();
+        let runtime = Some(base.join("run"));
+        let (env, head, names, tables) = Default::default();
+        Project {
+            dir,
+            root,
+            runtime,
+            env,
+            head,
+            names,
+            tables,
+            transcript: RefCell::default(),
+        }
+    }
+
+    /// Adds a service that a puppet plays: its words, then more keys.
+    pub fn service(mut self, name: &str, words: &str, keys: &str) -> Project {
+        self.names.push(name.to_owned());
+        let script = self.puppet();
+        writeln!(
+            self.tables,
+            "[services.{name}]\nscript = {script:?}\nargs = {words:?}\n{keys}\n"
+        )
+        .unwrap();
+        self.write_config();
+        self
+    }
+
+    /// Adds to `dev.toml` what comes before the tables.
+    pub fn head(mut self, keys: &str) -> Project {
+        writeln!(self.head, "{keys}").unwrap();
+        self.write_config();
+        self
+    }
+
+    /// Adds tables to `dev.toml`; without profiles there, `dev` is all services.
+    pub fn toml(mut self, tables: &str) -> Project {
+        writeln!(self.tables, "{}", tables.replace("PUPPET", &self.puppet())).unwrap();
+        self.write_config();
+        self
+    }
+
+    /// Adds a file to the workspace.
+    pub fn file(self, path: &str, text: &str) -> Project {
+        self.write(path, text);
+        self
+    }
+
+    /// Sets a variable of the shell that runs the commands.
+    pub fn env(mut self, name: &str, value: &str) -> Project {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Runs the commands without `XDG_RUNTIME_DIR`.
+    pub fn without_runtime_dir(mut self) -> Project {
+        self.runtime = None;
+        self
+    }
+
+    /// Shares the runtime directory of another project, as two worktrees of one user do.
+    pub fn beside(mut self, other: &Project) -> Project {
+        self.runtime.clone_from(&other.runtime);
+        self
+    }
+
+    fn write_config(&self) {
+        let profile = match self.tables.contains("[profiles.") {
+            true => String::new(),
+            false => format!("[profiles.dev]\nservices = {:?}\n", self.names),
+        };
+        self.write("dev.toml", &format!("{}\n{}{profile}", self.head, self.tables));
+    }
+
+    /// The puppet, by a path that only this project uses.
+    pub fn puppet(&self) -> String {
+        self.dir
+            .path()
+            .canonicalize()
+            .unwrap()
+            .join("puppet")
+            .to_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    /// Replaces a part of `dev.toml`, as an editor does.
+    #[track_caller]
+    pub fn edit(&self, from: &str, to: &str) {
+        let text = self.read("dev.toml");
+        assert!(text.contains(from), "no {from:?} in dev.toml");
+        self.write("dev.toml", &text.replace(from, to));
+    }
+
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.root.join(path)
+    }
+
+    pub fn write(&self, path: &str, text: &str) {
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+    }
+
+    /// The text of a file; empty where it is missing.
+    pub fn read(&self, path: &str) -> String {
+        String::from_utf8_lossy(&fs::read(self.path(path)).unwrap_or_default()).into_owned()
+    }
+
+    /// How many lines a file has: how often a puppet with `count` has run.
+    pub fn lines(&self, path: &str) -> usize {
+        self.read(path).lines().count()
+    }
+
+    /// The pid that a puppet with `pid` has written.
+    #[track_caller]
+    pub fn pid_in(&self, path: &str) -> u32 {
+        wait_until(&format!("{path} has a pid"), || self.read(path).trim().parse().ok())
+    }
+
+    /// What the supervisor of the profile `dev` did.
+    pub fn events(&self) -> String {
+        self.read(".dev/dev/supervisor.log")
+    }
+
+    /// A command in the workspace, with the environment of a plain shell.
+    pub fn prepare(&self, program: &str) -> Command {
+        let mut command = program::command(program);
+        command.current_dir(&self.root).env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command
+            .env("HOME", self.dir.path().join("home"))
+            .env("LANG", "C.UTF-8")
+            .env("XTASK_TEST", self.dir.path());
+        command.envs(self.runtime.as_ref().map(|dir| ("XDG_RUNTIME_DIR", dir)));
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Starts `xtask ARGS`.
+    pub fn start(&self, args: &[&str]) -> Running {
+        self.start_with(&[], args)
+    }
+
+    /// Starts `xtask ARGS` with more variables.
+    pub fn start_with(&self, env: &[(&str, &str)], args: &[&str]) -> Running {
+        Running::start(self.prepare(xtask()).args(args).envs(env.iter().copied()))
+    }
+
+    /// Runs `xtask ARGS` to its end.
+    #[track_caller]
+    pub fn run(&self, args: &[&str]) -> Run {
+        self.run_with(&[], args)
+    }
+
+    /// Runs `xtask ARGS` to its end with more variables.
+    #[track_caller]
+    pub fn run_with(&self, env: &[(&str, &str)], args: &[&str]) -> Run {
+        let run = self.start_with(env, args).wait();
+        if !args.contains(&"--json") || run.status.code() != Some(0) {
+            writeln!(self.transcript.borrow_mut(), "$ xtask {}\n{run}", args.join(" ")).unwrap();
+        }
+        run
+    }
+
+    /// Starts the stack and waits until it is ready.
+    #[track_caller]
+    pub fn up(&self) -> &Project {
+        self.run(&["dev", "-d", "--wait"]).ok();
+        self
+    }
+
+    /// The output of `status --json`.
+    #[track_caller]
+    pub fn status(&self) -> Value {
+        let run = self.run(&["status", "--json"]).ok();
+        serde_json::from_str(&run.stdout).unwrap_or_else(|error| panic!("status --json is not JSON: {error}; {run}"))
+    }
+
+    /// The running stacks.
+    #[track_caller]
+    pub fn stacks(&self) -> Vec<Value> {
+        self.status()["stacks"].as_array().expect("`stacks` is a list").clone()
+    }
+
+    /// What `status --json` says of a service; null where it has none of this name.
+    #[track_caller]
+    pub fn service_status(&self, name: &str) -> Value {
+        let stacks = self.stacks();
+        let mut services = stacks.iter().flat_map(|stack| stack["services"].as_array().unwrap());
+        services
+            .find(|service| service["name"] == name)
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// Waits until `status --json` says something of a service.
+    #[track_caller]
+    pub fn wait(&self, name: &str, what: &str, mut is_so: impl FnMut(&Value) -> bool) -> Value {
+        let mut last = Value::Null;
+        let found = wait_at_most(super::LIMIT, || {
+            last = self.service_status(name);
+            is_so(&last).then(|| last.clone())
+        });
+        found.unwrap_or_else(|| panic!("waited in vain until {name} {what}; it is {last:#}"))
+    }
+
+    /// Waits until the service has this status.
+    #[track_caller]
+    pub fn wait_status(&self, name: &str, status: &str) -> Value {
+        self.wait(name, &format!("is {status}"), |service| service["status"] == status)
+    }
+
+    /// Waits until the service is ready.
+    #[track_caller]
+    pub fn wait_ready(&self, name: &str) -> Value {
+        self.wait(name, "is ready", |service| service["ready"] == true)
+    }
+
+    /// The pid of the supervisor of the only stack.
+    #[track_caller]
+    pub fn supervisor(&self) -> u32 {
+        pid(&self.stacks()[0]["supervisor"])
+    }
+
+    /// Everything alive that belongs to the project.
+    pub fn processes(&self) -> Vec<Process> {
+        processes::of_places(&[self.dir.path(), &self.dir.path().canonicalize().unwrap(), &self.root])
+    }
+
+    /// Expects that no process of a service is left, right now.
+    #[track_caller]
+    pub fn assert_no_service_process(&self) {
+        let left: Vec<_> = self
+            .processes()
+            .into_iter()
+            .filter(|process| !process.is_xtask())
+            .collect();
+        assert!(left.is_empty(), "left behind: {left:#?}");
+    }
+
+    /// Waits until nothing at all is left: no service, no supervisor, no keeper.
+    #[track_caller]
+    pub fn wait_nothing_left(&self) {
+        let none = wait_at_most(super::LIMIT, || self.processes().is_empty().then_some(()));
+        assert!(none.is_some(), "left behind: {:#?}", self.processes());
+    }
+
+    fn print_story(&self) {
+        eprintln!(
+            "--- dev.toml\n{}--- commands\n{}",
+            self.read("dev.toml"),
+            self.transcript.borrow()
+        );
+        let stacks = fs::read_dir(self.path(".dev")).into_iter().flatten().flatten();
+        for file in stacks
+            .map(|stack| stack.path().join("supervisor.log"))
+            .filter(|file| file.is_file())
+        {
+            eprintln!(
+                "--- {}\n{}",
+                file.display(),
+                fs::read_to_string(&file).unwrap_or_default()
+            );
+        }
+        eprintln!("--- alive\n{:#?}", self.processes());
+    }
+}
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.print_story();
+        }
+        if !self.processes().is_empty() {
+            let stop = self.start(&["stop", "--all", "--timeout", "2s"]);
+            let _ = stop.end(Duration::from_secs(10));
+        }
+        let _ = wait_at_most(Duration::from_secs(10), || {
+            let left = self.processes();
+            left.iter()
+                .for_each(|process| processes::signal(process.pid, Signal::KILL));
+            left.is_empty().then_some(())
+        });
+    }
+}
+
+/// The `pid` of what `status --json` says.
+#[track_caller]
+pub fn pid(status: &Value) -> u32 {
+    status["pid"]
+        .as_u64()
+        .and_then(|pid| u32::try_from(pid).ok())
+        .unwrap_or_else(|| panic!("no pid in {status:#}"))
+}
+
+/// The `restarts` of what `status --json` says.
+pub fn restarts(status: &Value) -> u64 {
+    status["restarts"]
+        .as_u64()
+        .unwrap_or_else(|| panic!("no restarts in {status:#}"))
+}

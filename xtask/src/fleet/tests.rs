@@ -1,0 +1,134 @@
+//! Small fleets by hand; `simulation` plays large ones at random.
+
+use super::{Fate, Fleet, Goal, ServiceId, Task};
+use crate::clock::Now;
+use crate::config::Condition;
+use crate::fleet::simulation::{dependency, service_plan};
+use crate::lifecycle::{Action, Event, Exit, RunId, State};
+use crate::plan::ServicePlan;
+use std::time::Duration;
+
+fn at(millis: u64) -> Now {
+    Now {
+        monotonic: Duration::from_millis(millis),
+        wall: jiff::Timestamp::UNIX_EPOCH,
+    }
+}
+
+fn web_and_db(restart: bool) -> Vec<ServicePlan> {
+    let mut web = service_plan("web");
+    web.depends_on.push(dependency("db", Condition::Ready, restart));
+    vec![service_plan("db"), web]
+}
+
+fn launches(tasks: &[Task]) -> Vec<(u32, RunId)> {
+    tasks
+        .iter()
+        .filter_map(|(id, action)| match action {
+            Action::Launch(run) => Some((id.0, *run)),
+            _ => None,
+        })
+        .collect()
+}
+
+const DB: ServiceId = ServiceId(0);
+const WEB: ServiceId = ServiceId(1);
+
+/// Both are up; the runs are 1 and 2.
+fn up(restart: bool) -> Fleet {
+    let mut fleet = Fleet::default();
+    let tasks = fleet.adopt(web_and_db(restart), &[], at(0));
+    assert_eq!(
+        launches(&tasks),
+        [(0, RunId(1))],
+        "only what depends on nothing is launched"
+    );
+    let tasks = fleet.apply(DB, Event::Spawned(RunId(1), 10), at(0));
+    assert_eq!(launches(&tasks), []);
+    assert_eq!(fleet.reason(WEB).as_deref(), Some("waits for db"));
+    let tasks = fleet.apply(DB, Event::Ready(RunId(1)), at(1));
+    assert_eq!(launches(&tasks), [(1, RunId(2))]);
+    let _ = fleet.apply(WEB, Event::Spawned(RunId(2), 20), at(1));
+    let _ = fleet.apply(WEB, Event::Ready(RunId(2)), at(2));
+    fleet
+}
+
+#[test]
+fn a_stack_stops_in_reverse_order() {
+    let mut fleet = up(false);
+    let tasks = fleet.apply_all(&[DB, WEB], &Event::Stop, at(10));
+    assert!(tasks.contains(&(WEB, Action::Terminate(RunId(2)))));
+    assert!(!tasks.contains(&(DB, Action::Terminate(RunId(1)))), "web still runs");
+    let _ = fleet.apply(WEB, Event::Exited(RunId(2), Exit::Code(0)), at(11));
+    let tasks = fleet.apply(WEB, Event::TreeGone(RunId(2)), at(11));
+    assert!(tasks.contains(&(DB, Action::Terminate(RunId(1)))));
+}
+
+#[test]
+fn a_dependency_that_stops_alone_leaves_its_dependents_up() {
+    let mut fleet = up(false);
+    let tasks = fleet.apply(DB, Event::Stop, at(10));
+    assert!(tasks.contains(&(DB, Action::Terminate(RunId(1)))));
+    assert!(fleet.get(WEB).is_some_and(|web| web.service.is_ready()));
+}
+
+#[test]
+fn a_dependent_with_restart_follows_when_its_dependency_comes_back() {
+    for restart in [false, true] {
+        let mut fleet = up(restart);
+        let _ = fleet.apply(DB, Event::Exited(RunId(1), Exit::Signal(9)), at(5000));
+        let tasks = fleet.apply(DB, Event::TreeGone(RunId(1)), at(5000));
+        assert_eq!(launches(&tasks), [(0, RunId(3))]);
+        let _ = fleet.apply(DB, Event::Spawned(RunId(3), 11), at(5001));
+        let tasks = fleet.apply(DB, Event::Ready(RunId(3)), at(5002));
+        assert_eq!(tasks.contains(&(WEB, Action::Terminate(RunId(2)))), restart);
+    }
+}
+
+#[test]
+fn the_same_plan_again_changes_nothing_and_another_one_only_what_differs() {
+    let mut fleet = up(false);
+    assert_eq!(fleet.adopt(web_and_db(false), &[], at(20)), []);
+    let mut plans = web_and_db(false);
+    plans[1].args = vec!["--new".to_owned()];
+    let tasks = fleet.adopt(plans, &[], at(20));
+    let acted: Vec<ServiceId> = tasks
+        .iter()
+        .filter(|(_, action)| !matches!(action, Action::Note(_)))
+        .map(|(id, _)| *id)
+        .collect();
+    assert_eq!(acted, [WEB]);
+}
+
+#[test]
+fn what_is_gone_from_the_plan_stops_and_leaves_and_ids_of_others_are_not_taken() {
+    let mut fleet = up(false);
+    let tasks = fleet.adopt(vec![service_plan("db"), service_plan("new")], &[2], at(20));
+    assert!(tasks.contains(&(WEB, Action::Terminate(RunId(2)))));
+    assert_eq!(
+        fleet.find("new"),
+        Some(ServiceId(3)),
+        "0 and 1 are its own, 2 is another stack's"
+    );
+    let _ = fleet.apply(WEB, Event::Exited(RunId(2), Exit::Code(0)), at(21));
+    let _ = fleet.apply(WEB, Event::TreeGone(RunId(2)), at(21));
+    assert_eq!(fleet.find("web"), None);
+    assert_eq!(fleet.fate(WEB, Goal::Down), Fate::Reached);
+}
+
+#[test]
+fn the_fate_of_a_dependent_names_the_dependency_that_failed() {
+    let mut fleet = Fleet::default();
+    let _ = fleet.adopt(web_and_db(false), &[], at(0));
+    let _ = fleet.apply(DB, Event::Unlaunchable(RunId(1), "no such program".to_owned()), at(0));
+    assert_eq!(fleet.get(DB).map(|db| &db.service.state), Some(&State::Errored));
+    assert_eq!(
+        fleet.fate(WEB, Goal::Ready),
+        Fate::Failed("waits for db (no such program)".to_owned())
+    );
+    assert_eq!(fleet.fate(WEB, Goal::Launched), Fate::Reached);
+    assert_eq!(
+        fleet.reason(WEB).as_deref(),
+        Some("waits for db (errored: no such program)")
+    );
+}

@@ -1,0 +1,223 @@
+//! What a line says when it is more than text: its fields and its level.
+//!
+//! Knows JSON objects (pino, bunyan, zap, slog …) and logfmt. Pure; how such a line is shown is the business of `ui::log_line`.
+
+use serde_json::{Map, Value};
+
+/// How bad a line is, in the order of badness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// `trace`, 10.
+    Trace,
+    /// `debug`, 20.
+    Debug,
+    /// `info`, 30.
+    Info,
+    /// `warn`, 40.
+    Warn,
+    /// `error`, 50.
+    Error,
+    /// `fatal`, 60.
+    Fatal,
+}
+
+impl Level {
+    /// The level's name, five characters at most.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Trace => "trace",
+            Level::Debug => "debug",
+            Level::Info => "info",
+            Level::Warn => "warn",
+            Level::Error => "error",
+            Level::Fatal => "fatal",
+        }
+    }
+
+    /// The level a word names, in any case: `warn`, `WARNING`, `E`, `critical`.
+    pub fn from_word(word: &str) -> Option<Level> {
+        Some(match word.to_ascii_lowercase().as_str() {
+            "trace" | "t" => Level::Trace,
+            "debug" | "d" | "verbose" => Level::Debug,
+            "info" | "i" | "information" | "notice" => Level::Info,
+            "warn" | "warning" | "w" => Level::Warn,
+            "error" | "err" | "e" => Level::Error,
+            "fatal" | "f" | "critical" | "crit" | "panic" | "dpanic" | "alert" | "emerg" | "emergency" => Level::Fatal,
+            _ => return None,
+        })
+    }
+
+    /// The level of a number as pino and bunyan write it: 10 is `trace`, 60 and more `fatal`, others count as the next below.
+    fn from_number(number: f64) -> Level {
+        let levels = [Level::Fatal, Level::Error, Level::Warn, Level::Info, Level::Debug];
+        let steps = [60.0, 50.0, 40.0, 30.0, 20.0];
+        steps
+            .iter()
+            .zip(levels)
+            .find(|(step, _)| number >= **step)
+            .map_or(Level::Trace, |(_, level)| level)
+    }
+}
+
+/// The names under which a level, a message and a time stand in structured lines, the usual one first.
+const LEVEL_KEYS: [&str; 4] = ["level", "severity", "lvl", "log.level"];
+const MESSAGE_KEYS: [&str; 2] = ["msg", "message"];
+const TIME_KEYS: [&str; 4] = ["time", "timestamp", "ts", "@timestamp"];
+
+/// The fields of a line that is a JSON object or nothing but `key=value` pairs (two at least); none of any other.
+pub fn fields(text: &[u8]) -> Option<Map<String, Value>> {
+    let text = text.trim_ascii();
+    if text.starts_with(b"{") {
+        return serde_json::from_slice(text).ok();
+    }
+    // Cheap to see, and nearly every line ends here.
+    memchr::memchr(b'=', text)?;
+    logfmt(str::from_utf8(text).ok()?)
+}
+
+/// The level that a line's fields name.
+pub fn level(fields: &Map<String, Value>) -> Option<Level> {
+    LEVEL_KEYS.iter().find_map(|key| match fields.get(*key)? {
+        Value::Number(number) => number.as_f64().map(Level::from_number),
+        Value::String(word) => match word.parse() {
+            Ok(number) => Some(Level::from_number(number)),
+            Err(_) => Level::from_word(word),
+        },
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    })
+}
+
+/// Takes the message out of the fields.
+pub fn take_message(fields: &mut Map<String, Value>) -> Option<String> {
+    let key = MESSAGE_KEYS
+        .into_iter()
+        .find(|key| fields.get(*key).is_some_and(Value::is_string))?;
+    match fields.shift_remove(key)? {
+        Value::String(message) => Some(message),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// Takes the level's field out of the fields, if it could be read.
+pub fn take_level(fields: &mut Map<String, Value>) -> Option<Level> {
+    let level = level(fields)?;
+    if let Some(key) = LEVEL_KEYS.iter().find(|key| fields.contains_key(**key)) {
+        fields.shift_remove(*key);
+    }
+    Some(level)
+}
+
+/// Removes the line's own time: the stamp says when it was written.
+pub fn remove_time(fields: &mut Map<String, Value>) {
+    for key in TIME_KEYS {
+        fields.shift_remove(key);
+    }
+}
+
+fn logfmt(text: &str) -> Option<Map<String, Value>> {
+    let mut fields = Map::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (key, after) = rest.split_once('=')?;
+        if key.is_empty()
+            || !key
+                .chars()
+                .all(|letter| letter.is_alphanumeric() || "_-.@/".contains(letter))
+        {
+            return None;
+        }
+        let (value, after) = match after.strip_prefix('"') {
+            Some(quoted) => unquote(quoted)?,
+            None => {
+                let (value, _) = after.split_once(' ').unwrap_or((after, ""));
+                (value.to_owned(), &after[value.len()..])
+            }
+        };
+        if !after.is_empty() && !after.starts_with(' ') {
+            return None;
+        }
+        fields.insert(key.to_owned(), Value::String(value));
+        rest = after.trim_start();
+    }
+    (fields.len() > 1).then_some(fields)
+}
+
+/// The text up to the closing quote, its escapes resolved, and what comes after.
+fn unquote(text: &str) -> Option<(String, &str)> {
+    let mut value = String::new();
+    let mut letters = text.char_indices();
+    while let Some((at, letter)) = letters.next() {
+        match letter {
+            '"' => return Some((value, &text[at + 1..])),
+            '\\' => match letters.next()?.1 {
+                'n' => value.push('\n'),
+                't' => value.push('\t'),
+                other => value.push(other),
+            },
+            other => value.push(other),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_level_is_found_however_it_is_written() {
+        for (text, expected) in [
+            (r#"{"level":30,"msg":"up"}"#, Some(Level::Info)),
+            (r#"{"level":45}"#, Some(Level::Warn)),
+            (r#"{"level":5}"#, Some(Level::Trace)),
+            (r#"{"severity":"WARNING"}"#, Some(Level::Warn)),
+            (r#"{"level":"error"}"#, Some(Level::Error)),
+            (r#"{"level":{"deep":1},"severity":"crit"}"#, Some(Level::Fatal)),
+            (r#"{"level":"loud"}"#, None),
+            (
+                r#"time=2026-11-23T09:15:02Z level=warn msg="disk is \"full\"""#,
+                Some(Level::Warn),
+            ),
+            (r#"lvl=eror msg=x"#, None),
+        ] {
+            assert_eq!(level(&fields(text.as_bytes()).unwrap()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn ordinary_text_has_no_fields() {
+        for text in [
+            "",
+            "listening on 7163",
+            "a=b",
+            "x = 1, y = 2",
+            "{not json}",
+            "[1,2]",
+            "url=http://x/?a=b and more",
+            "=x y=z",
+        ] {
+            assert_eq!(fields(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn quoted_values_are_unquoted() {
+        let fields = fields(br#"msg="two words\n" empty= path=/a/b?c=d"#).unwrap();
+        let expected = [("msg", "two words\n"), ("empty", ""), ("path", "/a/b?c=d")];
+        assert!(
+            fields
+                .iter()
+                .map(|(key, value)| (key.as_str(), value.as_str().unwrap()))
+                .eq(expected)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_is_too_strange(bytes in prop::collection::vec(any::<u8>(), 0..60), text in "[a-z=\" {}\\\\:]{0,40}") {
+            let _ = fields(&bytes);
+            let _ = fields(text.as_bytes());
+        }
+    }
+}
