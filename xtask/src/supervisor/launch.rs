@@ -31,7 +31,6 @@ pub(super) struct LiveRun {
     pub(super) asked: bool,
     probe: Option<ProbeHandle>,
     notify: Option<NotifyHandle>,
-    #[expect(dead_code, reason = "open as long as the run lives")]
     stdin: Option<PipeWriter>,
 }
 
