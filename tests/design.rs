@@ -138,7 +138,7 @@ fn runtime_tart_dev_caddy_starts_the_server_with_the_tart_runtime() {
         .run_with(&[("RUNTIME", "tart")], &["dev", "--caddy", "-d", "--wait"])
         .ok();
     let health: Value = serde_json::from_str(&ok_body(7163, "/api/health")).unwrap();
-    assert_eq!(health["runtime"], "tart", "{health}");
+    assert_eq!(health["RUNTIME"], "tart", "{health}");
 }
 
 #[test]

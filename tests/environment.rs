@@ -114,6 +114,7 @@ fn of_the_library_path_only_what_cargo_added_goes() {
     let project = Project::new().service("web", "env env.json", "");
     let shell = [
         ("CARGO_MANIFEST_DIR", manifest),
+        ("CARGO_PKG_NAME", "xtask"),
         ("LD_LIBRARY_PATH", &value),
         ("RUSTUP_HOME", "/home/me/.rustup"),
     ];

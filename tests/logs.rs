@@ -219,7 +219,7 @@ fn flush_makes_a_missing_file_anew() {
 fn a_flood_is_complete_rotated_and_pruned() {
     let keys = "max_size = \"64K\"\nretain = 3\ncompress = true\nmin_uptime = 50";
     let project = Project::new().service("web", "flood 20000 pid flooded", keys).service(
-        "all",
+        "every",
         "flood 20000 pid all.flooded",
         "min_uptime = 50",
     );

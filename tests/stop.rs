@@ -179,7 +179,7 @@ fn a_timeout_of_stop_is_kept() {
 fn the_kill_signal_is_the_one_that_was_chosen() {
     let script = "trap 'echo term >> got; exit 0' TERM; trap 'echo int >> got; exit 0' INT; echo up >> got; while :; do sleep 0.05; done";
     let project = Project::new().toml(&format!(
-        "[services.web]\nscript = \"sh\"\nargs = [\"-c\", \"{script}\"]\nkill_signal = \"SIGTERM\"\nmin_uptime = 50\n"
+        "[services.web]\nscript = \"sh\"\nargs = [\"-c\", \"{script}\"]\nkill_signal = \"SIGTERM\"\nmin_uptime = 50\n[profiles.dev]\nservices = [\"web\"]\n"
     ));
     project.run(&["dev", "-d"]).ok();
     crate::support::wait_until("the trap is set", || project.read("got").contains("up").then_some(()));

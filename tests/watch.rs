@@ -68,7 +68,7 @@ fn ignored_files_do_not_restart() {
     let project = watched("ignore_watch = [\"*.test.ts\", \"generated\"]")
         .file(".gitignore", "*.tmp\n")
         .file(".git/HEAD", "");
-    for dir in ["src/generated", "src/node_modules", "src/target", "src/.git"] {
+    for dir in ["src/generated", "src/node_modules", "src/target", "src/sub/.git"] {
         std::fs::create_dir_all(project.path(dir)).unwrap();
     }
     project.up();
@@ -78,7 +78,7 @@ fn ignored_files_do_not_restart() {
         "src/generated/c.rs",
         "src/node_modules/d.js",
         "src/target/e",
-        "src/.git/f",
+        "src/sub/.git/f",
     ];
     for file in ignored {
         project.write(file, "changed");

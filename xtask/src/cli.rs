@@ -117,7 +117,7 @@ pub struct Stop {
     /// Every running stack of the workspace
     #[arg(long, conflicts_with_all = ["profile", "services"])]
     pub all: bool,
-    /// Kill what has not stopped by then
+    /// The most time it may take; what has not stopped by then is named, and goes on stopping
     #[arg(long, value_name = "T", value_parser = parse_duration)]
     pub timeout: Option<Duration>,
 }

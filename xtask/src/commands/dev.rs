@@ -7,8 +7,10 @@ use crate::cli::Dev;
 use crate::fleet::Goal;
 use crate::ipc::client::{Connection, Unanswered};
 use crate::ipc::protocol::{Failure, Lease, Reply, Request, Up};
+use crate::log::reader::{self, Line};
 use crate::paths::StackPaths;
 use crate::plan::{Invocation, Options, Plan};
+use crate::ui::style::Style;
 use crate::{signal, tasks, ui};
 use anyhow::{Context as _, Result, bail};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -16,6 +18,9 @@ use std::time::Duration;
 
 /// How many of its last lines a service that failed is shown with.
 const LAST_LINES: usize = 10;
+
+/// How much of the past is shown to a `dev` that joins a running stack.
+const EARLIER_LINES: usize = 20;
 
 /// How long the end of a stack that is on its way down is awaited before a new one starts.
 const LEAVING_LIMIT: Duration = Duration::from_secs(120);
@@ -41,13 +46,14 @@ pub(super) fn run(workspace: &Workspace, args: Dev) -> Result<u8> {
     };
     let invocation = invocation(options);
     let plan = workspace.plan(profile, &invocation)?;
-    let taken_ids = replace::make_room(workspace, &plan, args.replace)?;
+    let paths = workspace.stack(&plan.profile)?;
+    let taken_ids = replace::make_room(&paths, &plan, args.replace)?;
     tasks::build::run(&plan.builds, &invocation.shell)?;
     if matches!(wakes.try_recv(), Ok(Wake::Interrupted)) {
         return Ok(follow::KILLED);
     }
-    let paths = workspace.stack(&plan.profile)?;
     let session = Session {
+        workspace,
         args: &args,
         paths: &paths,
         sender,
@@ -58,6 +64,7 @@ pub(super) fn run(workspace: &Workspace, args: Dev) -> Result<u8> {
 
 /// One `dev` at work.
 struct Session<'a> {
+    workspace: &'a Workspace,
     args: &'a Dev,
     paths: &'a StackPaths,
     sender: Sender<Wake>,
@@ -74,8 +81,8 @@ impl Session<'_> {
             goal: if self.args.wait { Goal::Ready } else { Goal::Launched },
             timeout: self.args.timeout,
         };
-        let mut connection = starter::reach(self.paths, &plan.state_dir, &plan.profile)?;
-        let mut follower = self.follower(plan)?;
+        let (mut connection, mut fresh) = starter::reach(self.paths, &plan.state_dir, &plan.profile)?;
+        let (mut follower, earlier) = self.follower(plan)?;
         let owner = match self.ask(&mut connection, up()) {
             Ok(owner) => owner,
             // The stack that ran there was on its way down; ours comes after it.
@@ -83,19 +90,24 @@ impl Session<'_> {
                 if !stacks::wait_until_released(self.paths, LEAVING_LIMIT) {
                     bail!("the stack of profile {} is still stopping; try again", plan.profile);
                 }
-                connection = starter::reach(self.paths, &plan.state_dir, &plan.profile)?;
+                (connection, fresh) = starter::reach(self.paths, &plan.state_dir, &plan.profile)?;
                 self.ask(&mut connection, up())?
             }
             Err(error) => return Err(error.into()),
         };
         if self.args.detach {
-            self.detached(connection, plan)
-        } else {
-            if !owner {
-                anstream::eprintln!("{} is running already; following it, Ctrl-C leaves it up", plan.profile);
-            }
-            follow::follow(&mut follower, connection, owner, self)
+            return self.detached(connection, plan);
         }
+        if !owner {
+            ui::tell(&format!(
+                "{} is running already; following it, Ctrl-C leaves it up",
+                plan.profile
+            ));
+        }
+        if !fresh {
+            follower.show(&earlier)?;
+        }
+        follow::follow(&mut follower, connection, owner, self)
     }
 
     /// Sends the plan; whether this command now owns the stack.
@@ -107,9 +119,21 @@ impl Session<'_> {
         }
     }
 
-    fn follower(&self, plan: &Plan) -> Result<Follower> {
+    /// What follows the logs from now on, and their last lines: what somebody who joins a running stack has missed.
+    fn follower(&self, plan: &Plan) -> Result<(Follower<'_>, Vec<Line>)> {
         let selection = logs::of_plan(plan, self.paths);
-        Follower::new(&selection, self.args.json, self.sender.clone())
+        let (earlier, follow) = reader::last(&selection, EARLIER_LINES).context("failed to read the logs")?;
+        let style = if self.args.json {
+            Style::Json
+        } else {
+            Style::people(&selection)
+        };
+        let profile = plan.profile.clone();
+        let again = move || logs::selection(self.workspace, Some(&profile), &[], &[]);
+        Ok((
+            Follower::new(follow, style, self.sender.clone(), Box::new(again))?,
+            earlier,
+        ))
     }
 
     /// Waits until the stack is where `-d` promises it to be.
@@ -156,10 +180,10 @@ impl Session<'_> {
         selection.logs.retain(|input| input.service == failure.service);
         selection.events.clear();
         // The failure itself is told anyway; a log that cannot be read adds nothing.
-        let Ok((lines, _)) = crate::log::reader::last(&selection, LAST_LINES) else {
+        let Ok((lines, _)) = reader::last(&selection, LAST_LINES) else {
             return;
         };
-        let text = ui::style::Style::people(&selection).render(&lines);
+        let text = Style::people(&selection).render(&lines);
         anstream::eprint!("{}", String::from_utf8_lossy(&text));
     }
 }

@@ -4,12 +4,14 @@
 use super::stacks;
 use crate::ipc::client::{Connection, Unanswered};
 use crate::ipc::protocol::{Failure, Reply, Request};
-use crate::log::reader::{Follow, Selection};
+use crate::log::reader::{Follow, Line, Selection};
 use crate::ui;
 use crate::ui::style::Style;
 use crate::watch::files::FileWatch;
 use anyhow::{Context as _, Result, bail};
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender};
+use std::time::SystemTime;
 
 /// The exit code after Ctrl-C has cut something short, as shells have it for SIGINT.
 pub(super) const KILLED: u8 = 130;
@@ -25,38 +27,81 @@ pub(super) enum Wake {
 }
 
 /// Reads what is new in the logs and prints it.
-pub(super) struct Follower {
+pub(super) struct Follower<'a> {
     follow: Follow,
     style: Style,
     watch: FileWatch,
+    /// What to follow, asked anew: services may join.
+    again: Box<dyn Fn() -> Result<Selection> + 'a>,
+    known: Vec<(PathBuf, Option<SystemTime>)>,
 }
 
-impl Follower {
-    /// Follows from the present ends of the logs on.
-    pub(super) fn new(selection: &Selection, json: bool, wake: Sender<Wake>) -> Result<Self> {
-        let style = if json { Style::Json } else { Style::people(selection) };
-        Self::continuing(Follow::from_end(selection), style, wake)
-    }
-
+impl<'a> Follower<'a> {
     /// Follows from where a reader has stopped.
-    pub(super) fn continuing(mut follow: Follow, style: Style, wake: Sender<Wake>) -> Result<Self> {
-        let watch = FileWatch::new(&follow.directories(), move || {
+    pub(super) fn new(
+        mut follow: Follow,
+        style: Style,
+        wake: Sender<Wake>,
+        again: Box<dyn Fn() -> Result<Selection> + 'a>,
+    ) -> Result<Self> {
+        let directories = follow.directories();
+        let watch = FileWatch::new(&directories, move || {
             let _ = wake.send(Wake::Logs);
         })?;
-        Ok(Self { follow, style, watch })
+        let known = directories
+            .into_iter()
+            .map(|dir| (changed(&dir), dir))
+            .map(|(at, dir)| (dir, at))
+            .collect();
+        Ok(Self {
+            follow,
+            style,
+            watch,
+            again,
+            known,
+        })
+    }
+
+    /// Prints lines that were read before.
+    pub(super) fn show(&self, lines: &[Line]) -> Result<()> {
+        ui::print_bytes(&self.style.render(lines))
     }
 
     /// Prints what is new.
     pub(super) fn print(&mut self) -> Result<()> {
         self.watch.rearm().context("failed to watch the logs")?;
+        self.join_new();
         loop {
             let lines = self.follow.read_new().context("failed to read the logs")?;
             if lines.is_empty() {
                 return Ok(());
             }
-            ui::print_bytes(&self.style.render(&lines))?;
+            self.show(&lines)?;
         }
     }
+
+    /// A file that came into being may be a new service's: follows it, too.
+    fn join_new(&mut self) {
+        let mut grown = false;
+        for (dir, at) in &mut self.known {
+            let now = changed(dir);
+            grown |= *at != now;
+            *at = now;
+        }
+        // A stack that cannot be asked just now has nobody who joins.
+        let Some(Ok(selection)) = grown.then(|| (self.again)()) else {
+            return;
+        };
+        for log in &selection.logs {
+            // One that cannot be opened is tried again when its directory changes next.
+            let _ = self.follow.add(log);
+        }
+    }
+}
+
+/// When a file last came or went in a directory.
+fn changed(dir: &Path) -> Option<SystemTime> {
+    std::fs::metadata(dir).and_then(|meta| meta.modified()).ok()
 }
 
 /// What the one who follows does besides.
@@ -95,7 +140,7 @@ pub(super) fn receive_all(mut connection: Connection, wake: Sender<Wake>) -> Res
 
 /// Prints until the stack ends, or until Ctrl-C: that stops the stack if it is ours, and a second one kills it.
 pub(super) fn follow(
-    follower: &mut Follower,
+    follower: &mut Follower<'_>,
     connection: Connection,
     mut owner: bool,
     by: &impl Launched,
@@ -148,7 +193,7 @@ fn interrupt(asking: &mut Connection, count: u32, profile: &str) -> Result<()> {
     Ok(())
 }
 
-fn end(follower: &mut Follower, failures: &[Failure], interrupts: u32, by: &impl Launched) -> Result<u8> {
+fn end(follower: &mut Follower<'_>, failures: &[Failure], interrupts: u32, by: &impl Launched) -> Result<u8> {
     // A terminal that is gone cannot be told the last lines; they are in the files.
     let _ = follower.print();
     let profile = by.profile();

@@ -24,11 +24,7 @@ pub(super) fn run(workspace: &Workspace, args: &Logs) -> Result<u8> {
         (_, true) => vec![Stream::Err],
         (false, false) => Vec::new(),
     };
-    let mut selection = selection(workspace, args.profile.as_deref(), &args.services, &streams)?;
-    if args.raw || !streams.is_empty() {
-        // The services' bytes alone.
-        selection.events.clear();
-    }
+    let selection = selection_of(workspace, args, &streams)?;
     let (lines, follow) = reader::last(&selection, args.lines.unwrap_or(LINES)).context("failed to read the logs")?;
     let style = if args.raw {
         Style::Raw
@@ -44,7 +40,8 @@ pub(super) fn run(workspace: &Workspace, args: &Logs) -> Result<u8> {
     signal::on_termination(move || {
         let _ = interrupts.send(Wake::Interrupted);
     })?;
-    let mut follower = Follower::continuing(follow, style, sender)?;
+    let again = || selection_of(workspace, args, &streams);
+    let mut follower = Follower::new(follow, style, sender, Box::new(again))?;
     loop {
         follower.print()?;
         match wakes.recv() {
@@ -52,6 +49,15 @@ pub(super) fn run(workspace: &Workspace, args: &Logs) -> Result<u8> {
             Ok(Wake::Interrupted | Wake::Reply(_)) | Err(_) => return Ok(0),
         }
     }
+}
+
+/// What the options ask for. The supervisor's events stand between the lines, unless the lines are counted or chosen.
+fn selection_of(workspace: &Workspace, args: &Logs, streams: &[Stream]) -> Result<Selection> {
+    let mut selection = selection(workspace, args.profile.as_deref(), &args.services, streams)?;
+    if args.raw || args.lines.is_some() || !streams.is_empty() {
+        selection.events.clear();
+    }
+    Ok(selection)
 }
 
 /// The logs of the services that `patterns` mean; no stream means both.

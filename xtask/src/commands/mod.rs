@@ -62,6 +62,13 @@ pub fn describe(error: &anyhow::Error) -> String {
 
 /// Does what the command line says.
 pub(crate) fn run(cli: Cli) -> Result<u8> {
+    match verb(cli) {
+        Err(error) if error.is::<crate::ui::NobodyReads>() => Ok(0),
+        done => done,
+    }
+}
+
+fn verb(cli: Cli) -> Result<u8> {
     match cli.color {
         When::Auto => anstream::ColorChoice::Auto,
         When::Always => anstream::ColorChoice::Always,

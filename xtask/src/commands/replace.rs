@@ -2,26 +2,41 @@
 
 use super::stacks::{self, Running};
 use super::stop::stop_stack;
-use super::workspace::Workspace;
+use crate::paths::StackPaths;
 use crate::plan::Plan;
 use anyhow::{Result, bail};
+use std::path::Path;
 
 /// The ids that the other stacks of the workspace use, after those in the way were stopped (`replace`) or refused.
-pub(super) fn make_room(workspace: &Workspace, plan: &Plan, replace: bool) -> Result<Vec<u32>> {
+pub(super) fn make_room(paths: &StackPaths, plan: &Plan, replace: bool) -> Result<Vec<u32>> {
     let mut taken = Vec::new();
-    for other in stacks::running(workspace, None)? {
-        let own = other.status.profile == plan.profile;
-        if own && !replace {
-            continue;
-        }
+    for other in stacks::running_anywhere(paths) {
+        let own = other.paths.dir == paths.dir;
         match conflict(&other, plan) {
+            _ if own && !replace => {}
             _ if own => stop(other)?,
             Some(_) if replace => stop(other)?,
-            Some(conflict) => bail!(
-                "{conflict}; stop it with `cargo xtask stop -p {}`, or take its place with --replace",
-                other.status.profile
-            ),
-            None => taken.extend(other.status.services.iter().map(|service| service.id)),
+            Some(conflict) => {
+                let place = other
+                    .paths
+                    .dir
+                    .parent()
+                    .and_then(Path::parent)
+                    .unwrap_or(Path::new("/"));
+                let there = if other.paths.dir.parent() == paths.dir.parent() {
+                    String::new()
+                } else {
+                    format!(" in {}", place.display())
+                };
+                bail!(
+                    "{conflict}{there}; stop it with `cargo xtask stop -p {}`{there}, or take its place with --replace",
+                    other.status.profile
+                );
+            }
+            None if other.paths.dir.parent() == paths.dir.parent() => {
+                taken.extend(other.status.services.iter().map(|service| service.id));
+            }
+            None => {}
         }
     }
     Ok(taken)

@@ -54,7 +54,11 @@ pub(super) fn running(workspace: &Workspace, profile: Option<&str>) -> Result<Ve
         let Some(mut connection) = connect(&paths)? else {
             continue;
         };
-        let asked = status(&mut connection).with_context(|| format!("failed to ask for the status of profile {name}"));
+        let asked = status(&mut connection).with_context(|| {
+            let pid =
+                State::read(&paths.state).map_or_else(String::new, |state| format!(" (pid {})", state.supervisor.pid));
+            format!("failed to ask the supervisor of profile {name}{pid}")
+        });
         // One that ends just now runs no more.
         if let Some(status) = asked? {
             all.push(Running {
@@ -65,6 +69,45 @@ pub(super) fn running(workspace: &Workspace, profile: Option<&str>) -> Result<Ve
         }
     }
     Ok(all)
+}
+
+/// All running stacks of this user, whatever their workspace, as far as they answer.
+pub(super) fn running_anywhere(own: &StackPaths) -> Vec<Running> {
+    let sockets = own
+        .socket
+        .parent()
+        .and_then(|dir| std::fs::read_dir(dir).ok())
+        .into_iter()
+        .flatten()
+        .flatten();
+    let mut all = Vec::new();
+    for socket in sockets
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|kind| kind == "sock"))
+    {
+        // One that is stale or does not answer holds no port that could be asked of it.
+        let Ok(Some(mut connection)) = Connection::open(&socket) else {
+            continue;
+        };
+        let Ok(Some(status)) = status(&mut connection) else {
+            continue;
+        };
+        let Some((state_dir, profile)) = status
+            .dir
+            .as_deref()
+            .and_then(|dir| Some((dir.parent()?, dir.file_name()?)))
+        else {
+            continue;
+        };
+        if let Ok(paths) = StackPaths::new(state_dir, &profile.to_string_lossy()) {
+            all.push(Running {
+                paths,
+                status,
+                connection,
+            });
+        }
+    }
+    all
 }
 
 /// The status of a stack; `None` when it ended meanwhile or has no plan yet.

@@ -14,17 +14,17 @@ use std::time::Duration;
 /// How long a new supervisor may take until it listens.
 const START_LIMIT: Duration = Duration::from_secs(10);
 
-/// Connects to the stack's supervisor, and starts one when there is none.
-pub(super) fn reach(paths: &StackPaths, state_dir: &Path, profile: &str) -> Result<Connection> {
+/// Connects to the stack's supervisor, and starts one when there is none; `true` when it was started.
+pub(super) fn reach(paths: &StackPaths, state_dir: &Path, profile: &str) -> Result<(Connection, bool)> {
     paths.make(state_dir)?;
     let _starting = Lock::take(&paths.starting)?;
     if let Some(connection) = stacks::connect(paths)? {
-        return Ok(connection);
+        return Ok((connection, false));
     }
     stacks::clear_stale(paths)?;
     start_keeper(state_dir, profile).context("failed to start the supervisor")?;
     match Connection::open(&paths.socket)? {
-        Some(connection) => Ok(connection),
+        Some(connection) => Ok((connection, true)),
         None => bail!(
             "the supervisor ended right after its start; see {}",
             paths.events.display()

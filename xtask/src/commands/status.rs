@@ -22,12 +22,6 @@ pub(super) fn run(workspace: &Workspace, args: &Status) -> Result<u8> {
 
 /// The table as JSON, one line.
 pub(super) fn json(stacks: Vec<Stack>) -> Result<String> {
-    let stacks: Vec<Stack> = stacks
-        .into_iter()
-        .map(|stack| Stack {
-            workspace: None,
-            ..stack
-        })
-        .collect();
+    let stacks: Vec<Stack> = stacks.into_iter().map(|stack| Stack { dir: None, ..stack }).collect();
     Ok(serde_json::to_string(&serde_json::json!({ "stacks": stacks }))? + "\n")
 }

@@ -4,6 +4,7 @@ use super::stacks::{self, Running};
 use super::workspace::Workspace;
 use super::{select, usage};
 use crate::cli::Stop;
+use crate::config::units::format_duration;
 use crate::ipc::client::{Connection, Unanswered};
 use crate::ipc::protocol::{Failure, Reply, Request};
 use crate::paths::StackPaths;
@@ -53,16 +54,8 @@ fn stop_services(mut running: Vec<Running>, args: &Stop) -> Result<u8> {
         .zip(chosen)
         .filter(|(_, services)| !services.is_empty())
     {
-        let gently = Request::Stop {
-            services: services.clone(),
-            kill: false,
-        };
-        let failures = ask_within(
-            &mut running.connection,
-            gently,
-            args.timeout,
-            Request::Stop { services, kill: true },
-        )?;
+        let names = services.join(", ");
+        let failures = ask_within(&mut running.connection, Request::Stop { services }, args.timeout).context(names)?;
         if let Some(error) = stacks::failed(&failures) {
             return Err(error);
         }
@@ -73,7 +66,7 @@ fn stop_services(mut running: Vec<Running>, args: &Stop) -> Result<u8> {
 /// Stops a whole stack and waits until its keeper, the last of its processes, has ended.
 pub(super) fn stop_stack(mut stack: Running, timeout: Option<Duration>) -> Result<()> {
     let profile = stack.status.profile.clone();
-    let failures = ask_within(&mut stack.connection, Request::Shutdown, timeout, Request::Kill)
+    let failures = ask_within(&mut stack.connection, Request::Shutdown, timeout)
         .with_context(|| format!("failed to stop {profile}"))?;
     await_end(&stack.paths, &profile)?;
     match stacks::failed(&failures) {
@@ -90,31 +83,26 @@ pub(super) fn await_end(paths: &StackPaths, profile: &str) -> Result<()> {
     bail!("the keeper of {profile} has not ended; something that it cannot kill may be left");
 }
 
-/// Asks, and after `timeout` asks for the same at once.
-fn ask_within(
-    connection: &mut Connection,
-    gently: Request,
-    timeout: Option<Duration>,
-    at_once: Request,
-) -> Result<Vec<Failure>> {
-    connection.send(gently)?;
+/// Asks, and waits for the answer at most for `timeout`.
+fn ask_within(connection: &mut Connection, request: Request, timeout: Option<Duration>) -> Result<Vec<Failure>> {
+    let Some(timeout) = timeout else {
+        return connection.ask(request);
+    };
+    connection.send(request)?;
     let mut receiving = connection.second()?;
     let (sender, answers) = channel();
     std::thread::spawn(move || sender.send(receiving.receive()));
-    let answer = match timeout {
-        None => answers.recv().map_err(|_| Unanswered::Closed)?,
-        Some(timeout) => match answers.recv_timeout(timeout) {
-            Ok(answer) => answer,
-            Err(RecvTimeoutError::Timeout) => {
-                anstream::eprintln!("not stopped in time: killing");
-                connection.send(at_once)?;
-                answers.recv().map_err(|_| Unanswered::Closed)?
-            }
-            Err(RecvTimeoutError::Disconnected) => return Err(Unanswered::Closed.into()),
+    match answers.recv_timeout(timeout) {
+        Ok(answer) => match answer? {
+            Reply::Done { failures } | Reply::Ended { failures } => Ok(failures),
+            other => bail!("unexpected answer: {other:?}"),
         },
-    };
-    match answer? {
-        Reply::Done { failures } | Reply::Ended { failures } => Ok(failures),
-        other => bail!("unexpected answer: {other:?}"),
+        Err(RecvTimeoutError::Timeout) => {
+            bail!(
+                "not stopped within {}; it goes on stopping, `status` shows it",
+                format_duration(timeout)
+            )
+        }
+        Err(RecvTimeoutError::Disconnected) => Err(Unanswered::Closed.into()),
     }
 }

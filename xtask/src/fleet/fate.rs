@@ -28,15 +28,13 @@ pub enum Fate {
 }
 
 impl Fleet {
-    /// How `goal` stands for a service; a service that is gone is down.
+    /// How `goal` stands for a service; one that leaves the plan is only waited for until it is gone.
     pub fn fate(&self, id: ServiceId, goal: Goal) -> Fate {
         let Some(member) = self.get(id) else {
-            return match goal {
-                Goal::Down => Fate::Reached,
-                Goal::Launched | Goal::Ready => Fate::Failed("it is no longer in the plan".to_owned()),
-            };
+            return Fate::Reached;
         };
         match goal {
+            _ if member.leaving => down(member),
             Goal::Launched => self.launched(id, member),
             Goal::Ready => self.ready(id, member, 0),
             Goal::Down => down(member),

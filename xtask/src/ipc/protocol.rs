@@ -36,8 +36,6 @@ pub enum Request {
     Stop {
         /// Their names.
         services: Vec<String>,
-        /// At once, without a graceful stop.
-        kill: bool,
     },
     /// Stop the whole stack and the supervisor.
     Shutdown,
@@ -149,9 +147,9 @@ pub struct Stack {
     pub supervisor: SupervisorStatus,
     /// Its services.
     pub services: Vec<ServiceStatus>,
-    /// The directory that holds its `dev.toml`; not part of what `status` prints.
+    /// The directory of its logs and state, whose name is the profile's; not part of what `status` prints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub workspace: Option<PathBuf>,
+    pub dir: Option<PathBuf>,
 }
 
 /// The supervisor of a stack.
@@ -260,7 +258,7 @@ impl Stack {
             profile: profile.to_owned(),
             supervisor,
             services: (0..).zip(files).map(service).collect(),
-            workspace: None,
+            dir: None,
         }
     }
 }

@@ -31,19 +31,11 @@ pub fn looks_secret(name: &str) -> bool {
 
 /// The plan as nested values.
 pub fn of(plan: &Plan) -> Value {
-    let services: Map<String, Value> = plan
-        .services
-        .iter()
-        .map(|service| (service.name.clone(), of_service(service)))
-        .collect();
+    let services: Vec<Value> = plan.services.iter().map(of_service).collect();
     let mut view = json!({ "profile": plan.profile, "workspace": plan.workspace, "state_dir": plan.state_dir });
     if let Value::Object(view) = &mut view {
         if !plan.builds.is_empty() {
-            let tasks: Map<String, Value> = plan
-                .builds
-                .iter()
-                .map(|task| (task.name.clone(), of_task(task)))
-                .collect();
+            let tasks: Vec<Value> = plan.builds.iter().map(of_task).collect();
             view.insert("tasks".to_owned(), tasks.into());
         }
         view.insert("services".to_owned(), services.into());
@@ -52,7 +44,7 @@ pub fn of(plan: &Plan) -> Value {
 }
 
 fn of_task(task: &TaskPlan) -> Value {
-    let mut view = json!({ "script": task.script, "args": task.args, "cwd": task.cwd });
+    let mut view = json!({ "name": task.name, "script": task.script, "args": task.args, "cwd": task.cwd });
     set(&mut view, "env", of_env(&task.env));
     view
 }
@@ -60,6 +52,7 @@ fn of_task(task: &TaskPlan) -> Value {
 fn of_service(service: &ServicePlan) -> Value {
     let policy = &service.policy;
     let mut view = json!({
+        "name": service.name,
         "script": service.script,
         "args": service.args,
         "cwd": service.cwd,

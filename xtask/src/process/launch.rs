@@ -137,7 +137,7 @@ impl fmt::Display for LaunchError {
             Self::NotFound { program, .. } if !program.contains('/') => {
                 write!(
                     f,
-                    "`{program}` is not installed or not on PATH; install it or set `script` to its path"
+                    "program `{program}` not found: it is not installed or not on PATH; install it or set `script` to its path"
                 )
             }
             Self::NotFound { program, searched } if program == searched => {

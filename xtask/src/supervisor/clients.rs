@@ -37,10 +37,7 @@ impl Supervisor {
             Request::Reset { services } => self.reset(client, &services, now),
             _ if self.leaving => self.clients.send(client, &Reply::Leaving),
             Request::Up(up) => self.up(client, *up, now),
-            Request::Stop { services, kill } => {
-                let event = if kill { Event::Kill } else { Event::Stop };
-                self.stop(client, &services, &event, now);
-            }
+            Request::Stop { services } => self.stop(client, &services, now),
             Request::Start { services } => self.start(client, &services, now),
             Request::Restart {
                 services,
@@ -143,10 +140,9 @@ impl Supervisor {
         self.wait_for(client, ids, Goal::Launched, None, now);
     }
 
-    fn stop(&mut self, client: ClientId, services: &[String], event: &Event, now: Now) {
-        self.waiters.retain(|waiter| waiter.client != client);
+    fn stop(&mut self, client: ClientId, services: &[String], now: Now) {
         let ids = self.ids(services);
-        let tasks = self.fleet.apply_all(&ids, event, now);
+        let tasks = self.fleet.apply_all(&ids, &Event::Stop, now);
         self.perform(tasks, now);
         self.wait_for(client, ids, Goal::Down, None, now);
     }

@@ -63,7 +63,7 @@ impl Supervisor {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
             },
             services,
-            workspace: plan.map(|plan| plan.workspace.clone()),
+            dir: Some(self.paths.dir.clone()),
         }
     }
 

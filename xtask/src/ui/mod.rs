@@ -24,10 +24,22 @@ pub fn print_bytes(bytes: &[u8]) -> Result<()> {
         return Ok(());
     }
     let mut stdout = std::io::stdout().lock();
-    stdout
-        .write_all(bytes)
-        .and_then(|()| stdout.flush())
-        .context("failed to write to stdout")
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(NobodyReads.into()),
+        written @ (Ok(()) | Err(_)) => written.context("failed to write to stdout"),
+    }
+}
+
+/// Whoever read our stdout has seen enough: `| head` is done. No failure of ours.
+#[derive(Debug)]
+pub struct NobodyReads;
+
+impl std::error::Error for NobodyReads {}
+
+impl std::fmt::Display for NobodyReads {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("nobody reads our output any more")
+    }
 }
 
 /// Tells the user something on stderr; one who is gone is not told.
