@@ -79,7 +79,7 @@ mod tests {
         let missing = resolve_program("run.sh", cwd, path).unwrap_err();
         assert_eq!(
             missing.to_string(),
-            "`run.sh` is not installed or not on PATH; install it or set `script` to its path"
+            "program `run.sh` not found: it is not installed or not on PATH; install it or set `script` to its path"
         );
         assert!(missing.is_permanent());
         assert!(matches!(

@@ -345,14 +345,15 @@ alone! {
 
     fn a_signal_reaches_each_member_once_and_a_recycled_pid_never() {
         let mut world = World::new();
-        let waiter = "trap 'echo got' USR1; echo up; while :; do sleep 60 & wait $!; kill $! 2>&-; done";
+        let waiter = "trap 'echo got' USR1; echo up; while :; do sleep 0.05; done";
         let mut run = world.shell(&format!("setsid sh -c {} & {waiter}", shell_quote(waiter)));
         assert_eq!((run.line(), run.line()), ("up".to_owned(), "up".to_owned()));
         let leader = run.root.leader;
         let recycled = Identity { start: leader.start + 1, ..leader };
         let snapshot = snapshot().unwrap();
         let tree = snapshot.members(&[run.root]).remove(0);
-        let shells: Vec<&Process> = tree.into_iter().filter(|process| process.name == "sh").collect();
+        let is_shell = |process: &&Process| process.identity == leader || process.session == process.identity.pid;
+        let shells: Vec<&Process> = tree.into_iter().filter(is_shell).collect();
         assert_eq!(shells.len(), 2);
         let mut imposter = shells[0].clone();
         imposter.identity = recycled;
