@@ -181,7 +181,8 @@ fn a_caddy_binary_that_is_not_found_is_errored_immediately_with_what_to_do() {
     );
     assert_ne!(stack.read("dev.toml"), config, "dev.toml has a caddy service");
     let run = stack.run(&["dev", "--caddy", "-d"]).code(1);
-    let run = run.says(&["error: ", "caddy-is-not-installed", "not found", "PATH", "server"]);
+    let run = run.says(&["error: caddy", "caddy-is-not-installed", "not found", "PATH"]);
+    let run = run.prints(&["server: waits for caddy (errored"]);
     let caddy = stack.service_status("caddy");
     assert_eq!((&caddy["status"], restarts(&caddy)), (&"errored".into(), 0), "{run}");
     let server = stack.service_status("server");

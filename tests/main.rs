@@ -20,6 +20,7 @@ mod logs;
 mod npm;
 mod owner;
 mod policy;
+mod readme;
 mod ready;
 mod stack;
 mod status;

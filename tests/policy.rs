@@ -178,3 +178,17 @@ fn backoff_grows_from_its_first_delay() {
         "{gaps:?}"
     );
 }
+
+#[test]
+fn a_tree_that_passes_its_memory_limit_is_restarted() {
+    let words = "count runs child wait-for hungry take hungry eat 200 end";
+    let project = Project::new().service("web", words, "min_uptime = 50\nmax_memory_restart = \"100M\"");
+    let first = pid(&project.up().service_status("web"));
+    project.write("hungry", "");
+    let web = project.wait("web", "is another", |web| web["ready"] == true && web["pid"] != first);
+    assert_eq!(
+        (&web["unstable_restarts"], restarts(&web), project.lines("runs")),
+        (&json!(0), 1, 2)
+    );
+    assert!(project.events().contains("memory"), "{}", project.events());
+}

@@ -39,6 +39,24 @@ fn tcp_is_ready_when_somebody_of_the_tree_accepts() {
 }
 
 #[test]
+fn a_line_a_command_or_a_notification_makes_a_service_ready() {
+    for (words, ready) in [
+        (
+            "out 'server is upset' wait-for go out 'server is up'",
+            "log = \"is up$\"",
+        ),
+        ("", "command = [\"test\", \"-e\", \"go\"], interval = \"50ms\""),
+        ("notify STATUS=starting wait-for go notify READY=1", "notify = true"),
+    ] {
+        let project = Project::new().service("web", words, &format!("ready = {{ {ready} }}\nmin_uptime = 1"));
+        project.run(&["dev", "-d"]).ok();
+        assert_eq!(project.wait_status("web", "online")["ready"], false, "{ready}");
+        project.write("go", "");
+        project.wait_ready("web");
+    }
+}
+
+#[test]
 fn without_ready_all_declared_ports_must_be_listened_on() {
     let (one, two) = (free_port(), free_port());
     let project = Project::new().service(

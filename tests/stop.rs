@@ -59,6 +59,20 @@ fn services_are_named_by_name_glob_id_or_all() {
 }
 
 #[test]
+fn instances_are_services_of_their_own_and_can_be_named_together() {
+    let project = Project::new().service("web", "count runs env env.json", "min_uptime = 50\ninstances = 2");
+    project.up();
+    let logs = ["web-0", "web-1"].map(|name| project.service_status(name)["out_log"].clone());
+    assert_ne!(logs[0], logs[1]);
+    assert_eq!(project.lines("runs"), 2);
+    project.run(&["restart", "web-1"]).ok();
+    project.wait_ready("web-1");
+    assert!(project.read("env.json").contains("\"XTASK_INSTANCE\":\"1\""));
+    project.run(&["stop", "web*"]).ok();
+    assert_eq!(project.service_status("web-0")["status"], "stopped");
+}
+
+#[test]
 fn an_unknown_service_is_an_error_that_names_the_known_ones() {
     let project = Project::new().service("server", "", "min_uptime = 50");
     project.up();

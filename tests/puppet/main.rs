@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio, exit};
@@ -55,6 +56,7 @@ fn perform(word: &str, words: &mut dyn Iterator<Item = String>) {
         // Time and fate.
         "after" => thread::sleep(Duration::from_millis(number(&next()))),
         "wait-for" => wait_for(&next()),
+        "take" => fs::remove_file(next()).unwrap(),
         "exit" => exit(number(&next())),
         "exit-when" => exit_when(next(), number(&next())),
         "die" => die(&next()),
@@ -75,6 +77,9 @@ fn perform(word: &str, words: &mut dyn Iterator<Item = String>) {
                 eprintln!("{error}");
             }
         }
+        // What a supervisor looks at: readiness told on NOTIFY_SOCKET, memory in MiB.
+        "notify" => notify(&next()),
+        "eat" => eat(number(&next())),
         // Escapes.
         "group" => rustix::process::setpgid(None, None).expect("become a group"),
         "session" => drop(rustix::process::setsid().expect("become a session")),
@@ -133,6 +138,18 @@ fn flood(lines: usize) {
         writeln!(out, "line {line} {}", "x".repeat(80)).unwrap();
     }
     out.flush().unwrap();
+}
+
+fn notify(message: &str) {
+    let socket = std::env::var_os("NOTIFY_SOCKET").unwrap_or_else(|| fail("no NOTIFY_SOCKET"));
+    UnixDatagram::unbound()
+        .and_then(|own| own.send_to(message.as_bytes(), socket))
+        .unwrap();
+}
+
+fn eat(mebibytes: usize) {
+    // Written to, so that it is resident; leaked, so that it stays.
+    Box::leak(vec![1_u8; mebibytes << 20].into_boxed_slice());
 }
 
 fn unix_millis() -> u128 {

@@ -1,5 +1,6 @@
 //! What the tests are written in: a `Project` with a `dev.toml` and puppets, commands that run against it, and waiting.
 
+mod observed;
 mod processes;
 mod program;
 mod project;
@@ -7,33 +8,53 @@ mod terminal;
 mod tidepool;
 mod waiting;
 
+pub use observed::{pid, restarts};
 pub use processes::{free_port, get, is_alive, is_free, parent_of, request, signal, wait_gone};
-pub use project::{Project, pid, restarts};
+pub use project::Project;
 pub use rustix::process::Signal;
 pub use serde_json::{Value, json};
 pub use terminal::Terminal;
 pub use tidepool::Tidepool;
 pub use waiting::{LIMIT, measure, wait_at_most, wait_until};
 
-use std::path::PathBuf;
+use std::path::Path;
+use std::sync::OnceLock;
 
 /// The program under test.
 pub fn xtask() -> &'static str {
     env!("CARGO_BIN_EXE_xtask")
 }
 
-/// The puppet, which `cargo test` builds as an example beside this test.
+/// The puppet, an example of the package: `cargo test` builds it beside this test, `cargo test --test` leaves it to us.
 pub fn puppet() -> String {
-    let mut path: PathBuf = std::env::current_exe().unwrap();
-    path.pop();
-    path.pop();
-    path.extend(["examples", "puppet"]);
-    assert!(
-        path.is_file(),
-        "no puppet at {}: build it with `cargo build -p xtask --example puppet`",
-        path.display()
-    );
-    path.to_str().unwrap().to_owned()
+    static BUILT: OnceLock<String> = OnceLock::new();
+    BUILT.get_or_init(build_puppet).clone()
+}
+
+fn build_puppet() -> String {
+    let own = std::env::current_exe().unwrap();
+    let profile = own.ancestors().nth(2).unwrap();
+    let puppet = profile.join("examples/puppet");
+    let changed = |path: &Path| path.metadata().and_then(|meta| meta.modified()).ok();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/puppet/main.rs");
+    if changed(&puppet) < changed(&source) {
+        let mut cargo = program::command(env!("CARGO"));
+        cargo.args([
+            "build",
+            "--quiet",
+            "--package",
+            env!("CARGO_PKG_NAME"),
+            "--example",
+            "puppet",
+            "--target-dir",
+        ]);
+        cargo
+            .arg(profile.parent().unwrap())
+            .current_dir(env!("CARGO_MANIFEST_DIR"));
+        cargo.args((!cfg!(debug_assertions)).then_some("--release"));
+        program::Running::start(&mut cargo).wait().ok();
+    }
+    puppet.to_str().unwrap().to_owned()
 }
 
 /// Whether a test that needs `program` can run; where it must, in CI, its absence is a failure.

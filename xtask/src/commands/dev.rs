@@ -6,7 +6,7 @@ use super::{logs, replace, stacks, starter, status};
 use crate::cli::Dev;
 use crate::fleet::Goal;
 use crate::ipc::client::{Connection, Unanswered};
-use crate::ipc::protocol::{Failure, Lease, Reply, Request, Up};
+use crate::ipc::protocol::{Failure, Lease, Reply, Request, ServiceStatus, Stack, Up};
 use crate::log::reader::{self, Line};
 use crate::paths::StackPaths;
 use crate::plan::{Invocation, Options, Plan};
@@ -152,12 +152,14 @@ impl Session<'_> {
         asking.send(Request::Status)?;
         while let Ok(Wake::Reply(answer)) = self.wakes.recv() {
             if let Reply::Status(stack) = answer? {
+                let others = (!failures.is_empty()).then(|| fates(&stack, &failures));
                 let text = if self.args.json {
                     status::json(vec![*stack])?
                 } else {
                     ui::table::render(&[*stack])
                 };
                 ui::print(&text)?;
+                others.into_iter().flatten().for_each(|fate| ui::tell(&fate));
                 break;
             }
         }
@@ -196,6 +198,10 @@ impl follow::Launched for Session<'_> {
         }
     }
 
+    fn others(&self, stack: &Stack, failures: &[Failure]) {
+        fates(stack, failures).iter().for_each(|fate| ui::tell(fate));
+    }
+
     fn ended(&self, profile: &str) -> Result<()> {
         super::stop::await_end(self.paths, profile)
     }
@@ -216,4 +222,17 @@ impl follow::Launched for Session<'_> {
     fn sender(&self) -> Sender<Wake> {
         self.sender.clone()
     }
+}
+
+/// What became of the services that did not fail, a line each.
+fn fates(stack: &Stack, failures: &[Failure]) -> Vec<String> {
+    let others = stack
+        .services
+        .iter()
+        .filter(|service| failures.iter().all(|failure| failure.service != service.name));
+    let fate = |service: &ServiceStatus| match &service.reason {
+        Some(reason) => format!("{}: {}, {reason}", service.name, service.status),
+        None => format!("{}: {}", service.name, service.status),
+    };
+    others.map(fate).collect()
 }

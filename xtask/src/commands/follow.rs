@@ -3,7 +3,7 @@
 
 use super::stacks;
 use crate::ipc::client::{Connection, Unanswered};
-use crate::ipc::protocol::{Failure, Reply, Request};
+use crate::ipc::protocol::{Failure, Reply, Request, Stack};
 use crate::log::reader::{Follow, Line, Selection};
 use crate::ui;
 use crate::ui::style::Style;
@@ -108,6 +108,8 @@ fn changed(dir: &Path) -> Option<SystemTime> {
 pub(super) trait Launched {
     /// The supervisor has launched everything, or could not.
     fn launched(&self, failures: &[Failure]);
+    /// What became of the others when some could not be launched.
+    fn others(&self, stack: &Stack, failures: &[Failure]);
     /// The stack has ended: waits for its last process.
     fn ended(&self, profile: &str) -> Result<()>;
     /// The profile's name.
@@ -149,16 +151,22 @@ pub(super) fn follow(
     receive_all(connection, by.sender())?;
     let profile = by.profile();
     let mut interrupts = 0;
+    let mut failed = Vec::new();
     loop {
         let wake = by.wakes().recv().context("nothing can arrive any more")?;
         match wake {
             Wake::Logs => {}
             Wake::Reply(Ok(Reply::Owner(now))) => owner = now,
-            Wake::Reply(Ok(Reply::Done { failures })) => by.launched(&failures),
+            Wake::Reply(Ok(Reply::Done { failures })) => {
+                by.launched(&failures);
+                if !failures.is_empty() {
+                    asking.send(Request::Status)?;
+                    failed = failures;
+                }
+            }
+            Wake::Reply(Ok(Reply::Status(stack))) => by.others(&stack, &failed),
             Wake::Reply(Ok(Reply::Ended { failures })) => return end(follower, &failures, interrupts, by),
-            Wake::Reply(Ok(
-                Reply::Working | Reply::Leaving | Reply::Refused(_) | Reply::Status(_) | Reply::Invocation(_),
-            )) => {}
+            Wake::Reply(Ok(Reply::Working | Reply::Leaving | Reply::Refused(_) | Reply::Invocation(_))) => {}
             Wake::Reply(Err(Unanswered::Closed | Unanswered::Leaving)) => {
                 by.ended(&profile)?;
                 bail!("the supervisor of {profile} ended without a word; what it ran was ended, see supervisor.log");

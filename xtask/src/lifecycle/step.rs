@@ -305,9 +305,9 @@ impl Step<'_> {
             Next::Launch(delay) if self.service.wanted == Wanted::Up => {
                 self.service.trouble = None;
                 if delay.is_zero() {
-                    self.launch()
+                    self.launch();
                 } else {
-                    self.wait_restart(delay)
+                    self.wait_restart(delay);
                 }
             }
             Next::GiveUp => {

@@ -167,7 +167,7 @@ impl Supervisor {
         };
         let sender = self.sender.clone();
         let started = readiness::start(readiness::Probe::Ask(probe), plan.probe_interval, move |report| {
-            send(&sender, Message::Probe(run, report))
+            send(&sender, Message::Probe(run, report));
         });
         // Without a thread the service stays not ready; its time limit tells.
         started.ok()

@@ -30,7 +30,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 /// How long a supervisor waits for its first plan before it ends: who started it is gone.
@@ -158,11 +158,8 @@ impl Supervisor {
         let Some(deadline) = self.deadline() else {
             return messages.recv().ok();
         };
-        match messages.recv_timeout(deadline.saturating_sub(clock::monotonic())) {
-            Ok(message) => Some(message),
-            // The loop holds a sender itself: the channel cannot close.
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        // The loop holds a sender itself: the channel cannot close, so an error is the deadline.
+        messages.recv_timeout(deadline.saturating_sub(clock::monotonic())).ok()
     }
 
     /// The next moment at which something is due without any news.

@@ -5,6 +5,8 @@ use anyhow::{Context as _, Result};
 use std::path::Path;
 use xshell::{Shell, cmd};
 
+type Step = fn(&Shell) -> xshell::Result<()>;
+
 /// Runs all checks; the first that fails ends it.
 ///
 /// # Errors
@@ -15,7 +17,7 @@ pub fn run() -> Result<()> {
         .context("failed to find the project's root")?;
     let sh = Shell::new().context("failed to find the current directory")?;
     sh.change_dir(root);
-    let steps: [(&str, fn(&Shell) -> xshell::Result<()>); 5] = [
+    let steps: [(&str, Step); 5] = [
         ("format", |sh| cmd!(sh, "cargo fmt --all --check").run()),
         ("lints", |sh| {
             cmd!(sh, "cargo clippy --workspace --all-targets --locked -- -D warnings").run()
