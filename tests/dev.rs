@@ -41,6 +41,20 @@ fn a_detached_dev_is_non_zero_when_a_service_failed_at_once_and_tells_the_fate_o
 }
 
 #[test]
+fn a_service_that_never_stops_talking_does_not_keep_a_detached_dev_from_its_table() {
+    let project = Project::new().toml(
+        "[services.chatty]\nscript = \"sh\"\nargs = [\"-c\", \"while :; do echo more; done\"]\nmax_size = \"1M\"\nmin_uptime = 50\n\
+         [profiles.dev]\nservices = [\"chatty\"]",
+    );
+    for _ in 0..5 {
+        project
+            .run(&["dev", "-d", "--wait"])
+            .ok()
+            .prints(&[" id  name", "chatty"]);
+    }
+}
+
+#[test]
 fn what_cannot_run_is_errored_at_once_and_says_which_and_why() {
     let project = Project::new().file("plain.sh", "#!/bin/sh\n").toml(
         "[services.missing]\nscript = \"no-such-program\"\n\
