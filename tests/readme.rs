@@ -22,7 +22,7 @@ fn words_after<'t>(text: &'t str, start: &str) -> BTreeSet<&'t str> {
 fn every_command_of_the_readme_exists() {
     let project = Project::new();
     let verbs = words_after(README, "cargo xtask ");
-    assert!(verbs.len() > 5, "{verbs:?}");
+    assert!(verbs.contains("dev") && verbs.contains("ci"), "{verbs:?}");
     for verb in verbs.into_iter().filter(|verb| !verb.starts_with('-')) {
         project.run(&[verb, "--help"]).ok();
     }

@@ -31,7 +31,7 @@ fn it_names_who_failed_and_why_with_its_last_lines_and_leaves_the_stack_up() {
         .service("late", "", "depends_on = [\"bad\"]");
     let run = project.run(&["dev", "-d", "--wait"]).code(1);
     let run = run.says(&["error: ", "bad", "late", "boom: no database", "reading the config"]);
-    assert!(!run.stderr.contains("web:"), "web did not fail; {run}");
+    assert!(!run.stderr.contains("error: web"), "web did not fail; {run}");
     assert_eq!(project.service_status("web")["ready"], true);
     assert_eq!(project.service_status("bad")["status"], "errored");
     assert_eq!(project.service_status("late")["status"], "launching");

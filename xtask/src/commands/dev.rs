@@ -150,19 +150,26 @@ impl Session<'_> {
             }
         };
         asking.send(Request::Status)?;
-        while let Ok(Wake::Reply(answer)) = self.wakes.recv() {
-            if let Reply::Status(stack) = answer? {
-                let others = (!failures.is_empty()).then(|| fates(&stack, &failures));
-                let text = if self.args.json {
-                    status::json(vec![*stack])?
-                } else {
-                    ui::table::render(&[*stack])
-                };
-                ui::print(&text)?;
-                others.into_iter().flatten().for_each(|fate| ui::tell(&fate));
-                break;
+        let stack = loop {
+            match self.wakes.recv().context("nothing can arrive any more")? {
+                Wake::Reply(Ok(Reply::Status(stack))) => break *stack,
+                Wake::Reply(Ok(_)) | Wake::Logs => {}
+                Wake::Reply(Err(error)) => return Err(error.into()),
+                Wake::Interrupted => return Ok(follow::KILLED),
             }
-        }
+        };
+        let others = if failures.is_empty() {
+            Vec::new()
+        } else {
+            fates(&stack, &failures)
+        };
+        let text = if self.args.json {
+            status::json(vec![stack])?
+        } else {
+            ui::table::render(&[stack])
+        };
+        ui::print(&text)?;
+        others.iter().for_each(|fate| ui::tell(fate));
         self.report(&failures, plan)
     }
 
@@ -224,15 +231,17 @@ impl follow::Launched for Session<'_> {
     }
 }
 
-/// What became of the services that did not fail, a line each.
+/// What became of the services that did not fail and yet are not as wanted, a line each.
 fn fates(stack: &Stack, failures: &[Failure]) -> Vec<String> {
     let others = stack
         .services
         .iter()
         .filter(|service| failures.iter().all(|failure| failure.service != service.name));
-    let fate = |service: &ServiceStatus| match &service.reason {
-        Some(reason) => format!("{}: {}, {reason}", service.name, service.status),
-        None => format!("{}: {}", service.name, service.status),
+    let fate = |service: &ServiceStatus| {
+        service
+            .reason
+            .as_ref()
+            .map(|reason| format!("{}: {}, {reason}", service.name, service.status))
     };
-    others.map(fate).collect()
+    others.filter_map(fate).collect()
 }

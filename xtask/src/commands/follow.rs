@@ -156,6 +156,8 @@ pub(super) fn follow(
         let wake = by.wakes().recv().context("nothing can arrive any more")?;
         match wake {
             Wake::Logs => {}
+            // Somebody took the ownership away before our Ctrl-C arrived.
+            Wake::Reply(Ok(Reply::Owner(false))) if interrupts > 0 => return Ok(0),
             Wake::Reply(Ok(Reply::Owner(now))) => owner = now,
             Wake::Reply(Ok(Reply::Done { failures })) => {
                 by.launched(&failures);
@@ -184,7 +186,7 @@ pub(super) fn follow(
                 return Ok(0);
             }
             interrupts = 1;
-            asking.send(Request::Shutdown)?;
+            asking.send(Request::Leave)?;
         }
     }
 }
@@ -193,7 +195,7 @@ fn interrupt(asking: &mut Connection, count: u32, profile: &str) -> Result<()> {
     match count {
         1 => {
             ui::tell(&format!("stopping {profile}; Ctrl-C again kills at once"));
-            asking.send(Request::Shutdown)?;
+            asking.send(Request::Leave)?;
         }
         2 => asking.send(Request::Kill)?,
         _ => bail!("given up waiting for the end of {profile}; `cargo xtask stop -p {profile}` looks again"),

@@ -27,11 +27,7 @@ pub(super) fn select(stacks: &[&Stack], patterns: &[String]) -> Result<Vec<Vec<S
             }
         }
         if !found {
-            let names = stacks
-                .iter()
-                .flat_map(|stack| &stack.services)
-                .map(|service| service.name.as_str());
-            bail!("no service `{pattern}`{}", did_you_mean(pattern, names));
+            bail!("no service `{pattern}`{}", hint(stacks, pattern));
         }
     }
     Ok(chosen)
@@ -58,6 +54,21 @@ pub(super) fn select_one(stacks: &[&Stack], patterns: &[String]) -> Result<Vec<V
         )));
     }
     Ok(chosen)
+}
+
+/// The nearest name, or all there are.
+fn hint(stacks: &[&Stack], pattern: &str) -> String {
+    let names: Vec<&str> = stacks
+        .iter()
+        .flat_map(|stack| &stack.services)
+        .map(|service| service.name.as_str())
+        .collect();
+    let nearest = did_you_mean(pattern, names.iter().copied());
+    if nearest.is_empty() {
+        format!("; there is {}", names.join(", "))
+    } else {
+        nearest
+    }
 }
 
 type Matcher = Box<dyn Fn(u32, &str) -> bool>;

@@ -142,6 +142,13 @@ pub(super) fn clear_stale(paths: &StackPaths) -> Result<()> {
     }
     if state.boot == process::boot_id() {
         let killed = process::kill_tagged(state.nonce).context("failed to end what an earlier supervisor left")?;
+        if !killed.signalled.is_empty() {
+            let count = killed.signalled.len();
+            crate::ui::tell(&format!(
+                "ended {count} processes that an earlier stack of profile {} left",
+                state.profile
+            ));
+        }
         let left = process::wait_gone(&killed.identities(), GONE_LIMIT);
         if let Some(survivor) = left.first() {
             bail!("process {} of an earlier stack survives SIGKILL", survivor.pid);

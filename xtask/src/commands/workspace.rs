@@ -20,7 +20,7 @@ pub(super) struct Workspace {
 impl Workspace {
     /// Finds it from the current directory. A broken `dev.toml` is no error yet: what runs can be stopped all the same.
     pub(super) fn find(named: Option<&Path>) -> Result<Self> {
-        let start = std::env::current_dir().context("failed to find the current directory")?;
+        let start = std::env::current_dir().context("failed to find the current directory; it may have been removed: go to one that exists, or name a file with --file")?;
         let file = paths::find_config(named, &start)?;
         let text = std::fs::read_to_string(&file).with_context(|| format!("failed to read {}", file.display()))?;
         let dir = file.parent().unwrap_or(Path::new("/")).to_owned();

@@ -39,6 +39,8 @@ pub enum Request {
     },
     /// Stop the whole stack and the supervisor.
     Shutdown,
+    /// A followed `dev` is about to end: stop the stack if that one owns it, else say that it does not.
+    Leave,
     /// End everything at once.
     Kill,
     /// Start services and what they depend on.

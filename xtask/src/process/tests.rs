@@ -68,6 +68,8 @@ struct World {
 struct Run {
     root: TreeRoot,
     lines: BufReader<PipeReader>,
+    /// Kept open: a shell that tells there how a child of its died must not die of that.
+    _stderr: PipeReader,
 }
 
 impl World {
@@ -108,6 +110,7 @@ impl World {
         Run {
             root,
             lines: BufReader::new(spawned.stdout),
+            _stderr: spawned.stderr,
         }
     }
 

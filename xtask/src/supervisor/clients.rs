@@ -28,6 +28,9 @@ impl Supervisor {
                 self.clients.send(client, &Reply::Status(Box::new(status)));
             }
             Request::Shutdown => self.shut_down(client, now),
+            // Decided here: the news of a lost ownership may still be on its way to the client.
+            Request::Leave if self.lease == Some(client) || self.leaving => self.shut_down(client, now),
+            Request::Leave => self.clients.send(client, &Reply::Owner(false)),
             Request::Kill => self.kill_all(client, now),
             Request::Invocation => {
                 self.clients
