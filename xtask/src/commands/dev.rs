@@ -201,7 +201,7 @@ impl follow::Launched for Session<'_> {
     /// A service that failed at once does not end a followed `dev`, but is told.
     fn launched(&self, failures: &[Failure]) {
         if let Some(error) = stacks::failed(failures) {
-            anstream::eprintln!("{}", super::describe(&error));
+            ui::tell(&super::describe(&error));
         }
     }
 

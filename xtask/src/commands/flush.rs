@@ -9,22 +9,13 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 
 pub(super) fn run(workspace: &Workspace, args: &Some_) -> Result<u8> {
-    let mut running = stacks::running(workspace, args.profile.as_deref())?;
+    let running = stacks::running(workspace, args.profile.as_deref())?;
     if running.is_empty() {
         return flush_stopped(workspace, args);
     }
-    let statuses: Vec<_> = running.iter().map(|running| &running.status).collect();
-    let chosen = select::select_one(&statuses, &args.services)?;
-    for (running, services) in running
-        .iter_mut()
-        .zip(chosen)
-        .filter(|(_, services)| !services.is_empty())
-    {
-        let failures = running.connection.ask(Request::Flush { services })?;
-        if let Some(error) = stacks::failed(&failures) {
-            return Err(error);
-        }
-    }
+    select::for_each_chosen(running, &args.services, |running, services| {
+        running.connection.ask(Request::Flush { services })
+    })?;
     Ok(0)
 }
 

@@ -10,17 +10,8 @@ use crate::tasks;
 use anyhow::{Result, bail};
 
 pub(super) fn run(workspace: &Workspace, args: &Restart) -> Result<u8> {
-    let mut running = stacks::running(workspace, args.profile.as_deref())?;
-    if running.is_empty() {
-        bail!("no stack is running; start one with `cargo xtask dev`");
-    }
-    let statuses: Vec<_> = running.iter().map(|running| &running.status).collect();
-    let chosen = select::select_one(&statuses, &args.services)?;
-    for (running, services) in running
-        .iter_mut()
-        .zip(chosen)
-        .filter(|(_, services)| !services.is_empty())
-    {
+    let running = stacks::running_or_error(workspace, args.profile.as_deref())?;
+    select::for_each_chosen(running, &args.services, |running, services| {
         let known = started_with(&mut running.connection)?;
         let invocation = if args.update_env {
             invocation(known.options.clone())
@@ -41,15 +32,12 @@ pub(super) fn run(workspace: &Workspace, args: &Restart) -> Result<u8> {
         }
         tasks::build::run(&builds, &invocation.shell)?;
         let (plan, invocation) = (Box::new(plan), Box::new(invocation));
-        let failures = running.connection.ask(Request::Restart {
+        running.connection.ask(Request::Restart {
             services,
             plan,
             invocation,
-        })?;
-        if let Some(error) = stacks::failed(&failures) {
-            return Err(error);
-        }
-    }
+        })
+    })?;
     Ok(0)
 }
 

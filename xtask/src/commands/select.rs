@@ -1,8 +1,9 @@
 //! Which services a user means: names, globs, ids, `all`, in one stack or in several.
 
+use super::stacks::{self, Running};
 use super::usage;
 use crate::config::did_you_mean;
-use crate::ipc::protocol::Stack;
+use crate::ipc::protocol::{Failure, Stack};
 use anyhow::{Result, bail};
 use globset::Glob;
 
@@ -34,7 +35,7 @@ pub(super) fn select(stacks: &[&Stack], patterns: &[String]) -> Result<Vec<Vec<S
 }
 
 /// The same for a verb that changes something: each name must be in one stack only.
-pub(super) fn select_one(stacks: &[&Stack], patterns: &[String]) -> Result<Vec<Vec<String>>> {
+fn select_one(stacks: &[&Stack], patterns: &[String]) -> Result<Vec<Vec<String>>> {
     let chosen = select(stacks, patterns)?;
     let hit: Vec<&str> = stacks
         .iter()
@@ -69,6 +70,26 @@ fn hint(stacks: &[&Stack], pattern: &str) -> String {
     } else {
         nearest
     }
+}
+
+/// Lets `act` work on the chosen services of each stack that has any; what fails there ends it.
+pub(super) fn for_each_chosen(
+    mut running: Vec<Running>,
+    patterns: &[String],
+    mut act: impl FnMut(&mut Running, Vec<String>) -> Result<Vec<Failure>>,
+) -> Result<()> {
+    let statuses: Vec<&Stack> = running.iter().map(|running| &running.status).collect();
+    let chosen = select_one(&statuses, patterns)?;
+    for (running, services) in running
+        .iter_mut()
+        .zip(chosen)
+        .filter(|(_, services)| !services.is_empty())
+    {
+        if let Some(error) = stacks::failed(&act(running, services)?) {
+            return Err(error);
+        }
+    }
+    Ok(())
 }
 
 type Matcher = Box<dyn Fn(u32, &str) -> bool>;

@@ -6,7 +6,7 @@ use crate::ipc::protocol::{Failure, Reply, Request, Stack};
 use crate::paths::{Lock, StackPaths, remove_if_there};
 use crate::process;
 use crate::supervisor::State;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::mpsc::channel;
@@ -69,6 +69,16 @@ pub(super) fn running(workspace: &Workspace, profile: Option<&str>) -> Result<Ve
         }
     }
     Ok(all)
+}
+
+/// The same, for a verb that needs one.
+pub(super) fn running_or_error(workspace: &Workspace, profile: Option<&str>) -> Result<Vec<Running>> {
+    let running = running(workspace, profile)?;
+    ensure!(
+        !running.is_empty(),
+        "no stack is running; start one with `cargo xtask dev`"
+    );
+    Ok(running)
 }
 
 /// All running stacks of this user, whatever their workspace, as far as they answer.

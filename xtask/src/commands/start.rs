@@ -4,24 +4,12 @@ use super::workspace::Workspace;
 use super::{select, stacks};
 use crate::cli::Named;
 use crate::ipc::protocol::Request;
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 pub(super) fn run(workspace: &Workspace, args: &Named) -> Result<u8> {
-    let mut running = stacks::running(workspace, args.profile.as_deref())?;
-    if running.is_empty() {
-        bail!("no stack is running; start one with `cargo xtask dev`");
-    }
-    let statuses: Vec<_> = running.iter().map(|running| &running.status).collect();
-    let chosen = select::select_one(&statuses, &args.services)?;
-    for (running, services) in running
-        .iter_mut()
-        .zip(chosen)
-        .filter(|(_, services)| !services.is_empty())
-    {
-        let failures = running.connection.ask(Request::Start { services })?;
-        if let Some(error) = stacks::failed(&failures) {
-            return Err(error);
-        }
-    }
+    let running = stacks::running_or_error(workspace, args.profile.as_deref())?;
+    select::for_each_chosen(running, &args.services, |running, services| {
+        running.connection.ask(Request::Start { services })
+    })?;
     Ok(0)
 }

@@ -43,23 +43,14 @@ pub(super) fn run(workspace: &Workspace, args: &Stop) -> Result<u8> {
     Ok(0)
 }
 
-fn stop_services(mut running: Vec<Running>, args: &Stop) -> Result<u8> {
+fn stop_services(running: Vec<Running>, args: &Stop) -> Result<u8> {
     if running.is_empty() {
         return Ok(0);
     }
-    let statuses: Vec<_> = running.iter().map(|running| &running.status).collect();
-    let chosen = select::select_one(&statuses, &args.services)?;
-    for (running, services) in running
-        .iter_mut()
-        .zip(chosen)
-        .filter(|(_, services)| !services.is_empty())
-    {
+    select::for_each_chosen(running, &args.services, |running, services| {
         let names = services.join(", ");
-        let failures = ask_within(&mut running.connection, Request::Stop { services }, args.timeout).context(names)?;
-        if let Some(error) = stacks::failed(&failures) {
-            return Err(error);
-        }
-    }
+        ask_within(&mut running.connection, Request::Stop { services }, args.timeout).context(names)
+    })?;
     Ok(0)
 }
 

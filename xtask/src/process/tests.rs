@@ -20,7 +20,11 @@ use super::*;
 
 /// Nothing here takes a hundredth of it.
 const LIMIT: Duration = Duration::from_secs(20);
-const NONCE: u32 = 0xfeed_beef;
+
+/// Its own for each test, because they run side by side, and one kills all that carries its mark.
+fn nonce() -> u32 {
+    std::process::id()
+}
 
 macro_rules! alone {
     ($($(#[$meta:meta])* fn $name:ident() $body:block)*) => {$(
@@ -94,7 +98,7 @@ impl World {
             env: vec![("PATH".into(), std::env::var_os("PATH").unwrap())],
             stdin: false,
             run: RunTag {
-                nonce: NONCE,
+                nonce: nonce(),
                 run: self.runs,
             },
         }
@@ -163,6 +167,7 @@ impl Run {
     fn line(&mut self) -> String {
         let mut line = String::new();
         self.lines.read_line(&mut line).unwrap();
+        assert!(!line.is_empty(), "its output has ended");
         line.trim().to_owned()
     }
 }
@@ -234,13 +239,13 @@ alone! {
         let mut run = world.shell(&every_way_to_escape());
         let pids = run.pids(7);
         let snapshot = snapshot().unwrap();
-        assert_eq!(snapshot.tagged(NONCE + 1).len(), 0);
-        let found: Vec<u32> = snapshot.tagged(NONCE).iter().map(|process| process.identity.pid).collect();
+        assert_eq!(snapshot.tagged(u32::MAX).len(), 0);
+        let found: Vec<u32> = snapshot.tagged(nonce()).iter().map(|process| process.identity.pid).collect();
         assert!(pids.iter().all(|pid| found.contains(pid)), "{pids:?} {found:?}");
         let below: Vec<u32> =
             snapshot.descendants_of(std::process::id()).iter().map(|process| process.identity.pid).collect();
         assert!(pids.iter().all(|pid| below.contains(pid)), "{pids:?} {below:?}");
-        let killed = kill_tagged(NONCE).unwrap();
+        let killed = kill_tagged(nonce()).unwrap();
         let killed: Vec<Identity> = killed.signalled.iter().map(|process| process.identity).collect();
         assert_eq!(wait_gone(&killed, LIMIT), []);
         assert!(members(run.root).is_empty());
@@ -346,6 +351,26 @@ alone! {
         assert_eq!((out.as_str(), err.as_str()), ("got hello\n", "bad\n"));
     }
 
+    fn a_signal_reaches_each_member_once_in_the_group_and_outside_it() {
+        let mut world = World::new();
+        // Nothing but builtins, so that no child of theirs is hit on its way.
+        let wait = "trap 'echo got' USR1; echo up; while :; do read x && echo read; done";
+        let script = format!("exec 3<&0; setsid sh -c {} <&3 & {wait}", shell_quote(wait));
+        let launch = Launch { stdin: true, ..world.launch("/bin/sh", &["-c", &script]) };
+        let spawned = world.children.spawn(&launch).unwrap();
+        let root = TreeRoot { leader: spawned.identity, run: launch.run };
+        let mut run = Run { root, lines: BufReader::new(spawned.stdout), _stderr: spawned.stderr };
+        assert_eq!((run.line(), run.line()), ("up".to_owned(), "up".to_owned()));
+        let snapshot = snapshot().unwrap();
+        let tree = snapshot.members(&[root]).remove(0);
+        assert_eq!(tree.len(), 2);
+        assert_eq!(signal_tree(&tree, root.leader, Signal::USR1).len(), 0);
+        assert_eq!((run.line(), run.line()), ("got".to_owned(), "got".to_owned()));
+        spawned.stdin.unwrap().write_all(b"1\n2\n").unwrap();
+        assert_eq!((run.line(), run.line()), ("read".to_owned(), "read".to_owned()), "nobody got it twice");
+        world.end(root);
+    }
+
     fn a_recycled_pid_is_never_signalled() {
         let mut world = World::new();
         let mut run = world.shell("echo up; exec sleep 1000");
@@ -418,4 +443,8 @@ alone! {
         drop((first, twin));
         assert_eq!(super::holders(&[port]).unwrap(), []);
     }
+}
+
+fn shell_quote(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
 }

@@ -98,19 +98,20 @@ impl Supervisor {
 
     /// Sends the graceful signals, and finds which runs are gone.
     fn ask_runs(&mut self, work: &Work, now: Now) -> std::io::Result<()> {
-        let ending: Vec<(RunId, TreeRoot)> = self
-            .runs
-            .iter()
-            .filter(|(run, live)| live.leader_gone || work.terminate.contains(run) || work.clear.contains(run))
-            .map(|(run, live)| (*run, live.root))
-            .collect();
-        if ending.is_empty() {
+        let is_ending = |run: &RunId, leader_gone: bool| leader_gone || work.terminate.contains(run);
+        if !self.runs.iter().any(|(run, live)| is_ending(run, live.leader_gone)) {
             return Ok(());
         }
-        let roots: Vec<TreeRoot> = ending.iter().map(|(_, root)| *root).collect();
+        // All roots, not only those that end: what is known to be another run's need not be looked at twice.
+        let runs: Vec<(RunId, TreeRoot, bool)> = self
+            .runs
+            .iter()
+            .map(|(run, live)| (*run, live.root, is_ending(run, live.leader_gone)))
+            .collect();
+        let roots: Vec<TreeRoot> = runs.iter().map(|(_, root, _)| *root).collect();
         let snapshot = process::snapshot()?;
         let trees = snapshot.members(&roots);
-        for ((run, root), members) in ending.into_iter().zip(trees) {
+        for ((run, root, _), members) in runs.into_iter().zip(trees).filter(|((_, _, ending), _)| *ending) {
             if work.terminate.contains(&run) {
                 self.terminate(run, root, &members);
             } else {
