@@ -45,7 +45,7 @@ pub fn listen(path: &Path, report: impl Fn(Notice) + Send + 'static) -> io::Resu
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }
-    let socket = UnixDatagram::bind(path).map_err(|error| explain(path, error))?;
+    let socket = UnixDatagram::bind(path).map_err(|error| explain(path, &error))?;
     let handle = NotifyHandle {
         path: path.to_owned(),
         socket: Arc::new(socket),
@@ -95,7 +95,7 @@ impl Drop for NotifyHandle {
     }
 }
 
-fn explain(path: &Path, error: io::Error) -> io::Error {
+fn explain(path: &Path, error: &io::Error) -> io::Error {
     let text = match error.kind() {
         io::ErrorKind::InvalidInput => format!(
             "listen on {}: its {} bytes are too many for a socket's path (about 100); set XDG_RUNTIME_DIR to a shorter one",

@@ -97,13 +97,12 @@ impl Filter {
             return true;
         }
         let Some(name) = path.file_name() else { return true };
-        let forms = [
-            path.strip_prefix(root).ok(),
-            path.strip_prefix(&self.workspace).ok(),
-            Some(path),
-        ];
+        let forms = || {
+            let below = [root, &self.workspace].map(|top| path.strip_prefix(top).ok());
+            below.into_iter().flatten().chain([path])
+        };
         let dropped =
-            is_noise(name) || self.any.matches(name, &forms) || is_dir && self.directories.matches(name, &forms);
+            is_noise(name) || self.any.matches(name, forms) || is_dir && self.directories.matches(name, forms);
         !dropped
     }
 
@@ -129,9 +128,10 @@ struct Globs {
 }
 
 impl Globs {
-    fn matches(&self, name: &OsStr, forms: &[Option<&Path>]) -> bool {
+    /// `forms` are the path as seen from each place where a glob may start.
+    fn matches<'a, Forms: Iterator<Item = &'a Path>>(&self, name: &OsStr, forms: impl Fn() -> Forms) -> bool {
         !self.names.is_empty() && self.names.is_match(name)
-            || !self.paths.is_empty() && forms.iter().flatten().any(|form| self.paths.is_match(form))
+            || !self.paths.is_empty() && forms().any(|form| self.paths.is_match(form))
     }
 }
 

@@ -2,10 +2,11 @@
 //! On Linux every kept directory has a watch of its own, so that an ignored one costs nothing; elsewhere each root has
 //! one recursive watch. Does not know which paths count.
 
+use super::arm::Armer;
 use crate::clock;
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
-use notify::{ErrorKind, Event, RecommendedWatcher, RecursiveMode, Watcher as _};
-use std::collections::BTreeSet;
+use notify::{ErrorKind, Event, RecursiveMode};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -48,8 +49,12 @@ pub enum TouchKind {
 /// The directories that are watched.
 #[derive(Debug)]
 pub struct Ground {
-    notify: RecommendedWatcher,
+    armer: Armer,
     watched: BTreeSet<PathBuf>,
+    /// Asked for and not known to be done.
+    asked: HashSet<PathBuf>,
+    /// Those that could not be watched, until somebody wants to know.
+    refused: HashMap<PathBuf, notify::Error>,
 }
 
 impl Ground {
@@ -64,8 +69,10 @@ impl Ground {
         };
         let notify = notify::recommended_watcher(handler).map_err(|error| anyhow::anyhow!(explain(&error)))?;
         Ok(Self {
-            notify,
+            armer: Armer::start(notify)?,
             watched: BTreeSet::new(),
+            asked: HashSet::new(),
+            refused: HashMap::new(),
         })
     }
 
@@ -97,6 +104,13 @@ impl Ground {
         if ONE_BY_ONE { self.watch_directory(dir) } else { Ok(()) }
     }
 
+    /// A walk will soon call `watch_inner` with `dir`: begins, without waiting.
+    pub fn expect_inner(&mut self, dir: &Path) {
+        if ONE_BY_ONE {
+            self.ask(dir, RecursiveMode::NonRecursive);
+        }
+    }
+
     /// Drops the watches of a directory that was removed or renamed, and of all below it.
     pub fn forget(&mut self, dir: &Path) {
         if self.watched.contains(dir) {
@@ -106,29 +120,41 @@ impl Ground {
 
     /// Drops the watches that nobody wants any more.
     pub fn retain(&mut self, wanted: impl Fn(&Path) -> bool) {
-        let notify = &mut self.notify;
-        self.watched.retain(|path| {
-            let keep = wanted(path);
-            if !keep {
-                // Of a removed directory the system has already dropped the watch.
-                let _ = notify.unwatch(path);
-            }
-            keep
-        });
+        while !self.asked.is_empty() && self.take_done() {}
+        self.refused.clear();
+        for path in self.watched.iter().filter(|path| !wanted(path)) {
+            self.armer.unwatch(path.clone());
+        }
+        self.watched.retain(|path| wanted(path));
     }
 
     fn watch(&mut self, dir: &Path, mode: RecursiveMode) -> Result<(), String> {
-        if self.watched.contains(dir) {
-            return Ok(());
+        self.ask(dir, mode);
+        while self.asked.contains(dir) && self.take_done() {}
+        match self.refused.remove(dir) {
+            None => Ok(()),
+            Some(error) if is_gone(&error) => Ok(()),
+            Some(error) => Err(format!("watch {}: {}", dir.display(), explain(&error))),
         }
-        match self.notify.watch(dir, mode) {
-            Ok(()) => {
-                self.watched.insert(dir.to_owned());
-                Ok(())
-            }
-            Err(error) if is_gone(&error) => Ok(()),
-            Err(error) => Err(format!("watch {}: {}", dir.display(), explain(&error))),
+    }
+
+    fn ask(&mut self, dir: &Path, mode: RecursiveMode) {
+        if !self.watched.contains(dir) && self.asked.insert(dir.to_owned()) {
+            self.armer.watch(dir.to_owned(), mode);
         }
+    }
+
+    /// Waits until one more of the asked watches is set or refused; false when that never comes.
+    fn take_done(&mut self) -> bool {
+        let Some((dir, result)) = self.armer.next_done() else {
+            return false;
+        };
+        self.asked.remove(&dir);
+        match result {
+            Ok(()) => drop(self.watched.insert(dir)),
+            Err(error) => drop(self.refused.insert(dir, error)),
+        }
+        true
     }
 }
 

@@ -1,7 +1,8 @@
-//! Watches the sources of services and reports what changed: one notify watcher and one thread for the whole supervisor,
-//! which sleeps until the system has news.
+//! Watches the sources of services and reports what changed: one notify watcher and one judging thread for the whole
+//! supervisor, which sleeps until the system has news.
 //! Only reports: how long to wait for quiet, and what a change leads to, is decided elsewhere.
 
+mod arm;
 pub mod files;
 pub mod filter;
 mod fingerprint;

@@ -136,7 +136,9 @@ impl Tree {
         } else if self.keeps(&dir, path, is_dir) {
             if is_dir {
                 self.join(path, ground);
-            } else {
+            }
+            // A directory may stand where a file was.
+            if !is_dir || self.print_mut(path).is_some() {
                 self.pend(path.to_owned(), touch.kind == TouchKind::Written, touch.at);
             }
         }
@@ -260,8 +262,8 @@ impl Tree {
         let new = kept.and_then(|_| Print::look(path));
         let changed = match (&old, &new) {
             (None, None) => false,
-            // What is still there became a directory, or ignored.
-            (Some(_), None) => fs::symlink_metadata(path).is_err(),
+            // A file that is still there became ignored.
+            (Some(_), None) => !fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.is_dir()),
             (None, Some(_)) => true,
             (Some(old), Some(new)) => old.differs(new, first),
         };

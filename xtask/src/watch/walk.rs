@@ -7,6 +7,7 @@ use super::roots::{Root, resolve};
 use super::rules::Rules;
 use super::tree::{Directory, Tree};
 use crate::clock;
+use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -40,7 +41,6 @@ impl Tree {
             news: News::Since(since),
             links: Vec::new(),
         });
-        self.plan_reading();
     }
 
     /// Walks again; what differs from the index becomes due.
@@ -130,11 +130,11 @@ impl Tree {
 
     /// Adds `top` and all below it that passes; `rules` are those of the directory above.
     fn walk(&mut self, top: &Path, rules: Rules, walk: &mut Walk<'_>) {
-        let mut stack = vec![(top.to_owned(), rules)];
-        while let Some((dir, rules)) = stack.pop() {
+        let mut queue = VecDeque::from([(top.to_owned(), rules)]);
+        while let Some((dir, rules)) = queue.pop_front() {
             let mut directory = self.dirs.remove(&dir).unwrap_or_default();
             if !directory.whole {
-                self.add_directory(&dir, &rules, &mut directory, walk, &mut stack);
+                self.add_directory(&dir, &rules, &mut directory, walk, &mut queue);
             }
             self.dirs.insert(dir, directory);
         }
@@ -147,7 +147,7 @@ impl Tree {
         rules: &Rules,
         directory: &mut Directory,
         walk: &mut Walk<'_>,
-        stack: &mut Vec<(PathBuf, Rules)>,
+        queue: &mut VecDeque<(PathBuf, Rules)>,
     ) {
         directory.whole = true;
         let watched = walk.ground.watch_inner(dir);
@@ -166,7 +166,8 @@ impl Tree {
                 continue;
             }
             if kind.is_dir() {
-                stack.push((path, directory.rules.clone()));
+                walk.ground.expect_inner(&path);
+                queue.push_back((path, directory.rules.clone()));
             } else {
                 if kind.is_symlink() {
                     walk.links.push(path.clone());
@@ -242,8 +243,8 @@ impl Tree {
         }
     }
 
-    /// Chooses the files to read ahead.
-    fn plan_reading(&mut self) {
+    /// Chooses the files to read ahead, when the index was just filled.
+    pub fn plan_reading(&mut self) {
         let mut files: Vec<_> = Vec::new();
         for (dir, directory) in &self.dirs {
             let unread = directory.files.iter().filter(|(_, print)| print.hash.is_none());

@@ -145,7 +145,7 @@ impl Worker {
             self.trees[index].services.push(service);
         }
         self.sweep();
-        for (tree, known) in self.trees.iter().zip(known) {
+        for (tree, known) in self.trees.iter_mut().zip(known) {
             let (directories, files) = tree.size();
             for service in tree.services.iter().filter(|service| !known.contains(service)).cloned() {
                 (self.report)(WatchReport::Armed {
@@ -153,6 +153,9 @@ impl Worker {
                     directories,
                     files,
                 });
+            }
+            if known.is_empty() {
+                tree.plan_reading();
             }
         }
         self.reading = true;
