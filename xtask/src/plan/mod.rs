@@ -4,8 +4,6 @@
 mod environment;
 mod resolve;
 mod strings;
-#[cfg(test)]
-mod tests;
 pub mod view;
 
 pub use environment::ReadFile;
@@ -161,18 +159,6 @@ pub struct TaskPlan {
     pub cwd: PathBuf,
     /// Variables that differ from the shell's.
     pub env: BTreeMap<String, Option<String>>,
-}
-
-impl Plan {
-    /// The directory of this profile's logs and state.
-    pub fn profile_dir(&self) -> PathBuf {
-        self.state_dir.join(&self.profile)
-    }
-
-    /// The service of this name.
-    pub fn service(&self, name: &str) -> Option<&ServicePlan> {
-        self.services.iter().find(|service| service.name == name)
-    }
 }
 
 /// The shell's environment with a service's or task's own changes.

@@ -163,14 +163,8 @@ impl<'a> Resolver<'a> {
 
     /// The profile with its ancestors; validation has proven that they exist and end.
     fn profile(&mut self, name: &str) -> Profile {
-        let mut chain = Vec::new();
-        let mut next = Some(name);
-        while let Some(profile) = next.and_then(|name| self.config.profiles.get(name)) {
-            chain.push(profile);
-            next = profile.extends.as_ref().map(|base| base.value.as_str());
-        }
         let mut merged = Profile::default();
-        for profile in chain.into_iter().rev() {
+        for (_, profile) in self.config.lineage(name).into_iter().rev() {
             let values = |list: &Vec<Located<String>>| list.iter().map(|name| name.value.clone()).collect();
             merged.services = profile.services.as_ref().map(values).or(merged.services);
             merged.build = profile.build.as_ref().map(values).or(merged.build);

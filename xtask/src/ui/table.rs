@@ -2,7 +2,6 @@
 
 use crate::config::units::{format_duration, format_size};
 use crate::ipc::protocol::{ServiceStatus, Stack};
-use anstyle::{AnsiColor, Style};
 use comfy_table::{Table, presets};
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -75,15 +74,4 @@ fn uptime(duration: Duration) -> String {
 
 fn yes_no(yes: bool) -> String {
     if yes { "yes" } else { "no" }.to_owned()
-}
-
-/// The colour of a state's name.
-pub fn state_style(status: &str) -> Style {
-    let colour = match status {
-        "online" => AnsiColor::Green,
-        "errored" => AnsiColor::Red,
-        "stopped" => AnsiColor::BrightBlack,
-        _ => AnsiColor::Yellow,
-    };
-    colour.on_default()
 }
