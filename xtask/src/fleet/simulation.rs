@@ -24,6 +24,7 @@ pub(super) fn service_plan(name: &str) -> ServicePlan {
         interpreter: None,
         cwd: "/".into(),
         env: BTreeMap::new(),
+        origins: crate::plan::Origins::default(),
         policy: Policy {
             autorestart: Autorestart::Always,
             max_restarts: 3,

@@ -2,11 +2,57 @@
 //! Reads files only through the function it is given.
 
 use crate::config::{EnvValue, expand};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fmt;
+use std::path::{Path, PathBuf};
 
 /// The variables that differ from the shell's: set, or removed where `None`.
 pub(super) type Own = BTreeMap<String, Option<String>>;
+
+/// Where a variable that is not simply the shell's was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Origin {
+    /// In this file.
+    EnvFile(PathBuf),
+    /// In the profile's `env`.
+    Profile,
+    /// In the service's or task's `env`.
+    Service,
+    /// In the `env` of the profile's override.
+    Override,
+    /// On the command line: `-e`.
+    Option,
+    /// Nowhere: it tells one instance from another.
+    Instance,
+}
+
+/// The origins of [`Own`] variables. No part of what a service is: plans that differ in it alone are equal, and nothing restarts for it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Origins(pub BTreeMap<String, Origin>);
+
+impl PartialEq for Origins {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EnvFile(path) => write!(f, "env_file {}", path.display()),
+            Self::Profile => write!(f, "profile"),
+            Self::Service => write!(f, "service"),
+            Self::Override => write!(f, "override"),
+            Self::Option => write!(f, "-e"),
+            Self::Instance => write!(f, "instance"),
+        }
+    }
+}
+
+/// An `env` table and where it is written.
+#[derive(Clone)]
+pub(super) struct Table<'a>(pub(super) Origin, pub(super) &'a BTreeMap<String, EnvValue>);
 
 /// Reads a file's text; the error says why it cannot.
 pub type ReadFile<'a> = &'a dyn Fn(&Path) -> Result<String, String>;
@@ -17,50 +63,51 @@ pub(super) struct Sources<'a> {
     pub(super) shell: &'a BTreeMap<String, String>,
     /// The profile's files, then the service's.
     pub(super) files: Vec<&'a String>,
-    /// The profile's table, then the service's, overrides already merged in.
-    pub(super) tables: Vec<&'a BTreeMap<String, EnvValue>>,
+    /// The profile's table, then the service's, then its override's.
+    pub(super) tables: Vec<Table<'a>>,
     pub(super) set: &'a [(String, String)],
 }
 
 /// Resolves the variables; what fails is added to `errors`, each with what it concerns.
-pub(super) fn own(sources: &Sources<'_>, read: ReadFile<'_>, errors: &mut Vec<String>) -> Own {
+pub(super) fn own(sources: &Sources<'_>, read: ReadFile<'_>, errors: &mut Vec<String>) -> (Own, Origins) {
     let mut from_files = BTreeMap::new();
     for file in &sources.files {
         read_env_file(sources, file, read, &mut from_files, errors);
     }
-    let lookup = |name: &str| sources.shell.get(name).or_else(|| from_files.get(name)).cloned();
-    let mut own: Own = from_files
-        .iter()
-        .filter(|(name, _)| !sources.shell.contains_key(*name))
-        .map(|(name, value)| (name.clone(), Some(value.clone())))
-        .collect();
-    for (name, value) in sources.tables.iter().flat_map(|table| table.iter()) {
-        let value = match value {
-            EnvValue::Remove => None,
-            EnvValue::Set(text) => match expand::expand(text, &lookup) {
-                Ok(value) => Some(value),
-                Err(why) => {
-                    errors.push(format!("env {name}: {why}"));
-                    continue;
-                }
-            },
-        };
+    let lookup = |name: &str| {
+        let from_file = || from_files.get(name).map(|(_, value)| value);
+        sources.shell.get(name).or_else(from_file).cloned()
+    };
+    let (mut own, mut origins) = (Own::new(), Origins::default());
+    let mut set = |name: &String, value: Option<String>, origin: Origin| {
         own.insert(name.clone(), value);
+        origins.0.insert(name.clone(), origin);
+    };
+    for (name, (file, value)) in from_files.iter().filter(|(name, _)| !sources.shell.contains_key(*name)) {
+        set(name, Some(value.clone()), Origin::EnvFile(file.clone()));
     }
-    own.extend(
-        sources
-            .set
-            .iter()
-            .map(|(name, value)| (name.clone(), Some(value.clone()))),
-    );
-    own
+    for Table(origin, table) in &sources.tables {
+        for (name, value) in *table {
+            match value {
+                EnvValue::Remove => set(name, None, origin.clone()),
+                EnvValue::Set(text) => match expand::expand(text, &lookup) {
+                    Ok(value) => set(name, Some(value), origin.clone()),
+                    Err(why) => errors.push(format!("env {name}: {why}")),
+                },
+            }
+        }
+    }
+    for (name, value) in sources.set {
+        set(name, Some(value.clone()), Origin::Option);
+    }
+    (own, origins)
 }
 
 fn read_env_file(
     sources: &Sources<'_>,
     file: &str,
     read: ReadFile<'_>,
-    into: &mut BTreeMap<String, String>,
+    into: &mut BTreeMap<String, (PathBuf, String)>,
     errors: &mut Vec<String>,
 ) {
     let shell = |name: &str| sources.shell.get(name).cloned();
@@ -74,7 +121,7 @@ fn read_env_file(
             path.display()
         )),
         Ok(text) => match crate::config::env_file::parse(&text) {
-            Ok(pairs) => into.extend(pairs),
+            Ok(pairs) => into.extend(pairs.into_iter().map(|(name, value)| (name, (path.clone(), value)))),
             Err((line, why)) => errors.push(format!("{}:{line}: {why}", path.display())),
         },
     }

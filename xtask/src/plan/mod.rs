@@ -2,11 +2,16 @@
 //! Plain data and pure functions; the client resolves it, the supervisor carries it out.
 
 mod environment;
+mod profile;
 mod resolve;
+mod service;
 mod strings;
+mod tasks;
+#[cfg(test)]
+mod tests;
 pub mod view;
 
-pub use environment::ReadFile;
+pub use environment::{Origin, Origins, ReadFile};
 pub use resolve::{profile_names, resolve, resolve_task};
 
 use crate::config::Condition;
@@ -72,6 +77,9 @@ pub struct ServicePlan {
     pub cwd: PathBuf,
     /// Variables that differ from the shell's: set, or removed where `None`.
     pub env: BTreeMap<String, Option<String>>,
+    /// Where each of them comes from.
+    #[serde(default)]
+    pub origins: Origins,
     /// Restart, backoff and grace.
     pub policy: Policy,
     /// What must be there first.

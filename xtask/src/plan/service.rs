@@ -1,0 +1,234 @@
+//! One service → its instances, every default filled in.
+
+use super::environment::{Origin, Table};
+use super::profile::Profile;
+use super::resolve::Resolver;
+use super::strings::Strings;
+use super::{Dependency, Interpreter, Probe, Rotation, ServicePlan, below};
+use crate::config::{self, Autorestart, Signal, Watch};
+use crate::policy::{Policy, Readiness};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const MIN_UPTIME: Duration = Duration::from_secs(1);
+const WATCH_DELAY: Duration = Duration::from_millis(200);
+const KILL_TIMEOUT: Duration = Duration::from_secs(5);
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
+const READY_INTERVAL: Duration = Duration::from_millis(200);
+const MAX_RESTARTS: u32 = 16;
+const ROTATION: Rotation = Rotation {
+    max_size: 10 << 20,
+    retain: 7,
+    compress: true,
+};
+
+/// What is written for a service in one profile.
+struct Written<'a> {
+    /// Its name in `dev.toml`.
+    name: &'a str,
+    /// With the profile's overrides on top.
+    merged: config::Service,
+    /// Its variables, weakest first, by where they are written.
+    env: Vec<Table<'a>>,
+    /// Where the profile keeps its logs.
+    logs: &'a Path,
+}
+
+impl Resolver<'_> {
+    /// Resolves one service into its instances.
+    pub(super) fn service(&mut self, name: &str, profile: &Profile, logs: &Path, into: &mut Vec<ServicePlan>) {
+        let Some(service) = self.config.services.get(name) else {
+            return self.problem(None, format!("no service `{name}`"));
+        };
+        let over = profile.overrides.get(name);
+        let written = Written {
+            name,
+            merged: over.map_or_else(|| service.clone(), |over| service.merged_with(over)),
+            env: [
+                Table(Origin::Profile, &profile.env),
+                Table(Origin::Service, &service.env),
+            ]
+            .into_iter()
+            .chain(over.map(|over| Table(Origin::Override, &over.env)))
+            .collect(),
+            logs,
+        };
+        let count = written.merged.instances.unwrap_or(1);
+        for instance in 0..count {
+            let number = (count > 1).then_some(instance);
+            let mut errors = Vec::new();
+            let plan = self.instance(&written, number, profile, &mut errors);
+            for error in errors {
+                self.problem(Some(service.at), format!("[services.{name}] {error}"));
+            }
+            into.push(plan);
+        }
+    }
+
+    fn instance(
+        &mut self,
+        written: &Written<'_>,
+        number: Option<u32>,
+        profile: &Profile,
+        errors: &mut Vec<String>,
+    ) -> ServicePlan {
+        let service = &written.merged;
+        let name = number.map_or_else(
+            || written.name.to_owned(),
+            |number| format!("{}-{number}", written.name),
+        );
+        let files = profile.env_file.iter().chain(service.env_file.iter().flatten());
+        let (mut own, mut origins) = self.own_environment(files.collect(), written.env.clone(), errors);
+        if let Some(number) = number {
+            own.insert("XTASK_INSTANCE".to_owned(), Some(number.to_string()));
+            origins.0.insert("XTASK_INSTANCE".to_owned(), Origin::Instance);
+        }
+        let mut strings = Strings {
+            shell: &self.invocation.shell,
+            own: &own,
+            errors,
+        };
+        let cwd = below(
+            self.workspace,
+            &strings.text("cwd", service.cwd.as_deref().unwrap_or(".")),
+        );
+        let ports: Vec<u16> = service
+            .ports
+            .iter()
+            .flatten()
+            .filter_map(|port| strings.port(port))
+            .collect();
+        let probe = probe(&mut strings, service, &ports);
+        let [out_file, error_file] = self.log_files(&mut strings, written, &name);
+        let script = strings.text("script", service.script.as_deref().unwrap_or_default());
+        let args = strings.words("args", service.args.as_ref());
+        let interpreter = interpreter(&mut strings, service);
+        let builds = self.service_builds(service);
+        let interval = service.ready.as_ref().and_then(|ready| ready.interval);
+        ServicePlan {
+            script,
+            args,
+            interpreter,
+            depends_on: self.dependencies(service),
+            policy: policy(service, probe.is_some(), !builds.is_empty()),
+            probe_interval: interval.unwrap_or(READY_INTERVAL),
+            probe,
+            ports,
+            watch: self.watched(service, &cwd),
+            ignore_watch: service.ignore_watch.clone().unwrap_or_default(),
+            builds: self.tasks(&builds, profile),
+            max_memory_restart: service.max_memory_restart.map(|size| size.0),
+            out_file,
+            error_file,
+            rotation: self.rotation(service),
+            cwd,
+            env: own,
+            origins,
+            name,
+        }
+    }
+
+    /// Where stdout and stderr go; `/dev/null` is nowhere.
+    fn log_files(&self, strings: &mut Strings<'_>, written: &Written<'_>, name: &str) -> [Option<PathBuf>; 2] {
+        let service = &written.merged;
+        let streams = [
+            ("out_file", &service.out_file, "out"),
+            ("error_file", &service.error_file, "error"),
+        ];
+        streams.map(
+            |(key, path, stream)| match path.as_deref().map(|path| strings.text(key, path)).as_deref() {
+                Some("/dev/null") => None,
+                Some(path) => Some(below(self.workspace, path)),
+                None => Some(written.logs.join(format!("{name}-{stream}.log"))),
+            },
+        )
+    }
+
+    /// The services that it depends on; a task that it depends on is built before the start.
+    fn dependencies(&mut self, service: &config::Service) -> Vec<Dependency> {
+        let mut services = Vec::new();
+        for (name, dependency) in service.depends_on.iter().flatten() {
+            if self.config.services.contains_key(&name.value) {
+                let (condition, restart) = (dependency.condition, dependency.restart);
+                services.push(Dependency {
+                    name: name.value.clone(),
+                    condition,
+                    restart,
+                });
+            } else if !self.required_tasks.contains(&name.value) {
+                self.required_tasks.push(name.value.clone());
+            }
+        }
+        services
+    }
+
+    fn rotation(&self, service: &config::Service) -> Rotation {
+        let (own, all) = (&service.rotation, &self.config.logs);
+        Rotation {
+            max_size: own.max_size.or(all.max_size).map_or(ROTATION.max_size, |size| size.0),
+            retain: own.retain.or(all.retain).unwrap_or(ROTATION.retain),
+            compress: own.compress.or(all.compress).unwrap_or(ROTATION.compress),
+        }
+    }
+
+    fn watched(&self, service: &config::Service, cwd: &Path) -> Vec<PathBuf> {
+        if self.invocation.options.no_watch {
+            return Vec::new();
+        }
+        match &service.watch {
+            None | Some(Watch::Off) => Vec::new(),
+            Some(Watch::Cwd) => vec![cwd.to_owned()],
+            Some(Watch::Paths(paths)) => paths.iter().map(|path| below(self.workspace, path)).collect(),
+        }
+    }
+}
+
+fn policy(service: &config::Service, probed: bool, builds: bool) -> Policy {
+    let timeout = service
+        .ready
+        .as_ref()
+        .and_then(|ready| ready.timeout)
+        .unwrap_or(READY_TIMEOUT);
+    Policy {
+        autorestart: service.autorestart.unwrap_or(Autorestart::Always),
+        max_restarts: service.max_restarts.unwrap_or(MAX_RESTARTS),
+        min_uptime: service.min_uptime.unwrap_or(MIN_UPTIME),
+        restart_delay: service.restart_delay.unwrap_or_default(),
+        exp_backoff_restart_delay: service.exp_backoff_restart_delay.filter(|delay| !delay.is_zero()),
+        stop_exit_codes: service.stop_exit_codes.clone().unwrap_or_default(),
+        kill_signal: service.kill_signal.unwrap_or(Signal::Int),
+        kill_timeout: service.kill_timeout.unwrap_or(KILL_TIMEOUT),
+        watch_delay: service.watch_delay.unwrap_or(WATCH_DELAY),
+        readiness: if probed {
+            Readiness::Probe(timeout)
+        } else {
+            Readiness::Uptime
+        },
+        builds,
+    }
+}
+
+fn interpreter(strings: &mut Strings<'_>, service: &config::Service) -> Option<Interpreter> {
+    let program = service
+        .interpreter
+        .as_deref()
+        .filter(|program| *program != "none" && !program.is_empty())?;
+    let args = strings.words("interpreter_args", service.interpreter_args.as_ref());
+    Some(Interpreter {
+        program: strings.text("interpreter", program),
+        args,
+    })
+}
+
+/// The written probe; without one the ports, where there are any.
+fn probe(strings: &mut Strings<'_>, service: &config::Service, ports: &[u16]) -> Option<Probe> {
+    let written = service.ready.as_ref().and_then(|ready| ready.probe.as_ref());
+    match written {
+        Some(config::Probe::Http(url)) => Some(Probe::Http(strings.text("ready.http", url))),
+        Some(config::Probe::Tcp(address)) => Some(Probe::Tcp(strings.text("ready.tcp", address))),
+        Some(config::Probe::Log(regex)) => Some(Probe::Log(regex.clone())),
+        Some(config::Probe::Command(words)) => Some(Probe::Command(strings.list("ready.command", words))),
+        Some(config::Probe::Notify) => Some(Probe::Notify),
+        None => (!ports.is_empty()).then_some(Probe::Ports),
+    }
+}
