@@ -85,6 +85,7 @@ fn perform(word: &str, words: &mut dyn Iterator<Item = String>) {
         "session" => drop(rustix::process::setsid().expect("become a session")),
         "child" => child(words, false),
         "bare-child" => child(words, true),
+        "storm" => storm(number(&next())),
         "terminal" => terminal(words),
         other => fail(&format!("no word `{other}`")),
     }
@@ -238,6 +239,19 @@ fn child(words: &mut dyn Iterator<Item = String>, bare: bool) {
         command.env_clear();
     }
     drop(command.args(own).stdin(Stdio::null()).spawn().expect("start a child"));
+}
+
+/// Starts so many children a second, every second one in a session of its own, until it is ended.
+fn storm(a_second: u64) -> ! {
+    let own = std::env::current_exe().unwrap();
+    let mut children = Vec::new();
+    for number in 0_u64.. {
+        let words: &[&str] = if number.is_multiple_of(2) { &["session"] } else { &[] };
+        // No process to be had: then there is one less.
+        children.extend(Command::new(&own).args(words).stdin(Stdio::null()).spawn());
+        thread::sleep(Duration::from_micros(1_000_000 / a_second));
+    }
+    exit(0)
 }
 
 /// Becomes a program that runs on a terminal of its own: the first word is the terminal, the rest the program.

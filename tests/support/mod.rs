@@ -10,6 +10,7 @@ mod waiting;
 
 pub use observed::{pid, restarts};
 pub use processes::{free_port, get, is_alive, is_free, parent_of, request, signal, wait_gone};
+pub use program::Running;
 pub use project::Project;
 pub use rustix::process::Signal;
 pub use serde_json::{Value, json};
@@ -52,7 +53,7 @@ fn build_puppet() -> String {
             .arg(profile.parent().unwrap())
             .current_dir(env!("CARGO_MANIFEST_DIR"));
         cargo.args((!cfg!(debug_assertions)).then_some("--release"));
-        program::Running::start(&mut cargo).wait().ok();
+        Running::start(&mut cargo).wait().ok();
     }
     puppet.to_str().unwrap().to_owned()
 }

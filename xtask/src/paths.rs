@@ -6,6 +6,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 /// The name of the file that describes a workspace.
 pub const CONFIG_FILE: &str = "dev.toml";
@@ -106,6 +108,22 @@ impl Lock {
     /// When the file cannot be opened.
     pub fn take(path: &Path) -> Result<Self> {
         Self::with(path, FlockOperation::LockExclusive)?.with_context(|| format!("failed to lock {}", path.display()))
+    }
+
+    /// Takes the lock as soon as nobody else holds it; `None` when that takes longer than `limit`.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn take_within(path: &Path, limit: Duration) -> Result<Option<Self>> {
+        if let Some(lock) = Self::try_take(path)? {
+            return Ok(Some(lock));
+        }
+        let path = path.to_owned();
+        let (sender, taken) = channel();
+        // flock has no time limit: a thread waits, and is left behind where it waits for ever. A lock that comes too late is
+        // dropped with the channel.
+        std::thread::spawn(move || sender.send(Self::take(&path)));
+        taken.recv_timeout(limit).map_or(Ok(None), |lock| lock.map(Some))
     }
 
     /// Takes the lock if nobody holds it.

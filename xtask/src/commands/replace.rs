@@ -10,7 +10,7 @@ use std::path::Path;
 /// The ids that the other stacks of the workspace use, after those in the way were stopped (`replace`) or refused.
 pub(super) fn make_room(paths: &StackPaths, plan: &Plan, replace: bool) -> Result<Vec<u32>> {
     let mut taken = Vec::new();
-    for other in stacks::running_anywhere(paths) {
+    for other in stacks::running_anywhere(paths)? {
         let own = other.paths.dir == paths.dir;
         match conflict(&other, plan) {
             _ if own && !replace => {}

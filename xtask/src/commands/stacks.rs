@@ -9,7 +9,6 @@ use crate::supervisor::State;
 use anyhow::{Context as _, Result, bail, ensure};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::sync::mpsc::channel;
 use std::time::Duration;
 
 /// How long what was left behind may take to be gone.
@@ -54,13 +53,8 @@ pub(super) fn running(workspace: &Workspace, profile: Option<&str>) -> Result<Ve
         let Some(mut connection) = connect(&paths)? else {
             continue;
         };
-        let asked = status(&mut connection).with_context(|| {
-            let pid =
-                State::read(&paths.state).map_or_else(String::new, |state| format!(" (pid {})", state.supervisor.pid));
-            format!("failed to ask the supervisor of profile {name}{pid}")
-        });
         // One that ends just now runs no more.
-        if let Some(status) = asked? {
+        if let Some(status) = status_of(&paths, &mut connection)? {
             all.push(Running {
                 paths,
                 status,
@@ -82,7 +76,10 @@ pub(super) fn running_or_error(workspace: &Workspace, profile: Option<&str>) -> 
 }
 
 /// All running stacks of this user, whatever their workspace, as far as they answer.
-pub(super) fn running_anywhere(own: &StackPaths) -> Vec<Running> {
+///
+/// # Errors
+/// When the stack of `own` does not answer.
+pub(super) fn running_anywhere(own: &StackPaths) -> Result<Vec<Running>> {
     let sockets = own
         .socket
         .parent()
@@ -99,9 +96,12 @@ pub(super) fn running_anywhere(own: &StackPaths) -> Vec<Running> {
         let Ok(Some(mut connection)) = Connection::open(&socket) else {
             continue;
         };
-        let Ok(Some(status)) = status(&mut connection) else {
-            continue;
+        let status = if socket == own.socket {
+            status_of(own, &mut connection)?
+        } else {
+            status(&mut connection).ok().flatten()
         };
+        let Some(status) = status else { continue };
         let Some((state_dir, profile)) = status
             .dir
             .as_deref()
@@ -117,7 +117,17 @@ pub(super) fn running_anywhere(own: &StackPaths) -> Vec<Running> {
             });
         }
     }
-    all
+    Ok(all)
+}
+
+/// The status of the stack that has these files; an error names the supervisor.
+fn status_of(paths: &StackPaths, connection: &mut Connection) -> Result<Option<Stack>> {
+    status(connection).with_context(|| {
+        let pid =
+            State::read(&paths.state).map_or_else(String::new, |state| format!(" (pid {})", state.supervisor.pid));
+        let profile = paths.dir.file_name().unwrap_or_default().display();
+        format!("failed to ask the supervisor of profile {profile}{pid}")
+    })
 }
 
 /// The status of a stack; `None` when it ended meanwhile or has no plan yet.
@@ -170,13 +180,7 @@ pub(super) fn clear_stale(paths: &StackPaths) -> Result<()> {
 
 /// Waits until the keeper has ended: nothing of the stack is left then. `false` when it takes longer than `limit`.
 pub(super) fn wait_until_released(paths: &StackPaths, limit: Duration) -> bool {
-    let path = paths.alive.clone();
-    let (sender, released) = channel();
-    // flock has no time limit: a thread waits, and is left behind where it waits for ever.
-    std::thread::spawn(move || {
-        let _ = sender.send(Lock::take(&path).map(drop));
-    });
-    matches!(released.recv_timeout(limit), Ok(Ok(())))
+    matches!(Lock::take_within(&paths.alive, limit), Ok(Some(_)))
 }
 
 /// What failed as an error; `None` when nothing did.

@@ -14,10 +14,19 @@ use std::time::Duration;
 /// How long a new supervisor may take until it listens.
 const START_LIMIT: Duration = Duration::from_secs(10);
 
+/// How long another command may take to start the stack: it clears what an earlier one left, and starts the supervisor.
+const LOCK_LIMIT: Duration = Duration::from_secs(20);
+
 /// Connects to the stack's supervisor, and starts one when there is none; `true` when it was started.
 pub(super) fn reach(paths: &StackPaths, state_dir: &Path, profile: &str) -> Result<(Connection, bool)> {
     paths.make(state_dir)?;
-    let _starting = Lock::take(&paths.starting)?;
+    let Some(_starting) = Lock::take_within(&paths.starting, LOCK_LIMIT)? else {
+        bail!(
+            "another command has been starting the stack of profile {profile} for {} s; it may be suspended: \
+             end or continue that `dev`, and try again",
+            LOCK_LIMIT.as_secs()
+        );
+    };
     if let Some(connection) = stacks::connect(paths)? {
         return Ok((connection, false));
     }
