@@ -10,6 +10,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod bench;
 mod check;
 mod design;
 mod dev;

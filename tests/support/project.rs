@@ -108,6 +108,19 @@ impl Project {
         self
     }
 
+    /// Lets the commands run cargo, which must find its toolchain and what it has downloaded.
+    pub fn with_cargo(mut self) -> Project {
+        for (name, fallback) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
+            let home = std::env::home_dir().unwrap().join(fallback);
+            let value = std::env::var_os(name).map_or(home, PathBuf::from);
+            self = self.env(name, value.to_str().unwrap());
+        }
+        match std::env::var("RUSTUP_TOOLCHAIN") {
+            Ok(toolchain) if !toolchain.is_empty() => self.env("RUSTUP_TOOLCHAIN", &toolchain),
+            Ok(_) | Err(_) => self,
+        }
+    }
+
     /// Runs the commands without `XDG_RUNTIME_DIR`.
     pub fn without_runtime_dir(mut self) -> Project {
         self.runtime = None;

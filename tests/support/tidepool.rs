@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::ops::Deref;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -41,19 +41,8 @@ impl Tidepool {
         for made in [".dev", "build"] {
             let _ = fs::remove_dir_all(copy.join(made));
         }
-        let mut project = Project::of(&copy);
-        // The stack builds its application with cargo, which must find what it has downloaded.
-        for (name, fallback) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
-            let home = std::env::home_dir().unwrap().join(fallback);
-            let value = std::env::var_os(name).map_or(home, PathBuf::from);
-            project = project.env(name, value.to_str().unwrap());
-        }
-        let toolchain = std::env::var("RUSTUP_TOOLCHAIN").unwrap_or_default();
-        let project = if toolchain.is_empty() {
-            project
-        } else {
-            project.env("RUSTUP_TOOLCHAIN", &toolchain)
-        };
+        // The stack builds its application with cargo.
+        let project = Project::of(&copy).with_cargo();
         Tidepool { project, _lock: lock }
     }
 }

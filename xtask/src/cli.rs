@@ -56,6 +56,8 @@ pub enum Verb {
     Build(Build),
     /// Run this project's own checks: format, lints, tests, documents
     Ci,
+    /// Measure this build: restarts, starts, stops, memory, the watch
+    Bench(Bench),
     /// Guards a supervisor; started by `dev`
     #[command(hide = true)]
     Keeper(Internal),
@@ -215,6 +217,17 @@ pub struct Build {
     /// The profile whose environment they get [default: `default_profile` of dev.toml]
     #[arg(short, long, value_name = "P")]
     pub profile: Option<String>,
+}
+
+/// `bench`.
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// Groups of measures; none means all
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// How often each is measured [default: each its own number]
+    #[arg(long, value_name = "N")]
+    pub rounds: Option<usize>,
 }
 
 /// What the hidden verbs are given.

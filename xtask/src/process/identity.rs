@@ -61,6 +61,11 @@ pub fn identity_of(pid: u32) -> Option<Identity> {
     os::identity_of(pid)
 }
 
+/// The parent of the process that has this pid now.
+pub fn parent_of(pid: u32) -> Option<u32> {
+    os::parent_of(pid)
+}
+
 /// Whether this very process still runs. A zombie does not.
 pub fn is_alive(identity: &Identity) -> bool {
     os::is_alive(identity)

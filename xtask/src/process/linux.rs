@@ -1,6 +1,7 @@
 //! Linux: `/proc`, resource limits as an inherited mark, pidfds, the child subreaper.
 //! Facts only; what they mean is decided in `tree`, `kill` and `ports`.
 
+mod footprint;
 mod sockets;
 mod stat;
 
@@ -19,6 +20,7 @@ use super::children::Table;
 use super::identity::{Identity, RUN_VARIABLE, RunTag};
 use super::tree::Process;
 
+pub(super) use footprint::footprint;
 pub(super) use sockets::{holders, listening};
 
 pub(super) fn boot_id() -> String {
@@ -36,6 +38,10 @@ pub(super) fn is_subreaper() -> bool {
 
 pub(super) fn identity_of(pid: u32) -> Option<Identity> {
     look_at(pid).map(|process| process.identity)
+}
+
+pub(super) fn parent_of(pid: u32) -> Option<u32> {
+    look_at(pid).map(|process| process.parent)
 }
 
 pub(super) fn identity_unreaped(pid: u32, _table: &MutexGuard<'_, Table>) -> Option<Identity> {

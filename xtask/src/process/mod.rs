@@ -8,6 +8,7 @@
 mod children;
 mod detached;
 mod environment;
+mod footprint;
 mod identity;
 mod kill;
 mod launch;
@@ -33,7 +34,10 @@ pub use crate::lifecycle::Exit;
 pub use children::{Children, Death, Orphan, Spawned};
 pub use detached::{Guarded, detach, guard};
 pub use environment::scrub_cargo;
-pub use identity::{Identity, RUN_VARIABLE, RunTag, become_subreaper, boot_id, identity_of, is_alive, new_session};
+pub use footprint::{Footprint, footprint};
+pub use identity::{
+    Identity, RUN_VARIABLE, RunTag, become_subreaper, boot_id, identity_of, is_alive, new_session, parent_of,
+};
 pub use kill::{Killed, Survivor, kill_descendants, kill_tagged, kill_tree, signal_of, signal_tree, wait_gone};
 pub use launch::{Launch, LaunchError};
 pub use ports::{Holder, Listener, holders, listening};

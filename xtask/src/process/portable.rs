@@ -15,6 +15,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::children::{self, Table};
+use super::footprint::Footprint;
 use super::identity::{Identity, RUN_VARIABLE, RunTag};
 use super::ports::{Holder, Listener};
 use super::tree::Process;
@@ -37,6 +38,14 @@ pub(super) fn is_subreaper() -> bool {
 
 pub(super) fn identity_of(pid: u32) -> Option<Identity> {
     identity_unreaped(pid, &children::lock())
+}
+
+pub(super) fn parent_of(pid: u32) -> Option<u32> {
+    look_at(pid, &children::lock()).map(|process| process.parent)
+}
+
+pub(super) fn footprint(_pid: u32) -> io::Result<Footprint> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 pub(super) fn identity_unreaped(pid: u32, table: &MutexGuard<'_, Table>) -> Option<Identity> {
@@ -197,6 +206,7 @@ mod tests {
         assert_eq!(mine.identity, me);
         assert!(mine.memory > 0);
         assert!(all.iter().any(|process| process.identity.pid == mine.parent));
+        assert_eq!(parent_of(me.pid), Some(mine.parent));
         assert_eq!(Tags::default().of(me.pid), None);
         assert!(!wait_gone(me, Duration::ZERO));
         assert!(send(Identity { start: 1, ..me }, Signal::KILL).is_err());
@@ -225,6 +235,10 @@ mod tests {
     fn what_linux_alone_can_do_is_not_claimed() {
         assert!(become_subreaper().is_ok() && !is_subreaper());
         assert_eq!(own_children(&children::lock()), None);
+        assert_eq!(
+            footprint(std::process::id()).unwrap_err().kind(),
+            io::ErrorKind::Unsupported
+        );
         let _mark = Mark::set(RunTag { nonce: 1, run: 1 });
         let _ = boot_id();
     }

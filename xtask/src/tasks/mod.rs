@@ -1,4 +1,5 @@
-//! Typed tasks on xshell, in the foreground: builds, and the project's own checks.
+//! Typed tasks on xshell, in the foreground: builds, the project's own checks, the benchmark.
 
+pub mod bench;
 pub mod build;
 pub mod ci;

@@ -1,4 +1,4 @@
-//! The process table of `status`.
+//! Tables: the process table of `status`, and plain ones.
 
 use crate::config::units::{format_duration, format_size};
 use crate::ipc::protocol::{ServiceStatus, Stack};
@@ -6,8 +6,8 @@ use comfy_table::{Table, presets};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-const HEADER: [&str; 10] = [
-    "id", "name", "pid", "status", "ready", "restarts", "uptime", "cpu", "memory", "ports",
+const HEADER: [&str; 11] = [
+    "id", "name", "pid", "status", "ready", "restarts", "uptime", "cpu", "memory", "ports", "watch",
 ];
 const NONE: &str = "-";
 
@@ -24,18 +24,22 @@ pub fn render(stacks: &[Stack]) -> String {
     text
 }
 
-fn one(stack: &Stack) -> String {
+/// Rows under their heads, without lines around them.
+pub fn plain(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
-    table.set_header(HEADER.into_iter().chain(["watch"]));
-    for service in &stack.services {
-        table.add_row(row(service));
-    }
+    table.set_header(header);
+    table.add_rows(rows);
     let mut text = String::new();
     for line in table.lines() {
         text.push_str(line.trim_end());
         text.push('\n');
     }
+    text
+}
+
+fn one(stack: &Stack) -> String {
+    let mut text = plain(&HEADER, stack.services.iter().map(row));
     for service in &stack.services {
         if let Some(reason) = &service.reason {
             // A long reason, such as a build's last lines, stays below its service.
