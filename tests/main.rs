@@ -17,6 +17,8 @@ mod dev;
 mod edit;
 mod environment;
 mod faults;
+mod log_faults;
+mod log_files;
 mod logs;
 mod npm;
 mod owner;

@@ -25,7 +25,7 @@ fn the_json_has_the_fields_of_the_contract_in_their_order() {
     assert_eq!(stack["supervisor"]["version"], env!("CARGO_PKG_VERSION"));
     let web = &stack["services"][0];
     let expected = "id name status ready pid restarts unstable_restarts uptime_ms cpu_percent memory_bytes ports watching reason \
-                    last_exit out_log error_log";
+                    last_exit out_log error_log log_dropped_bytes";
     assert_eq!(keys(web).join(" "), expected);
     assert!(
         web["cpu_percent"].is_number() && web["memory_bytes"].as_u64().unwrap() > 0,
@@ -36,7 +36,7 @@ fn the_json_has_the_fields_of_the_contract_in_their_order() {
     let fixed = json!({
         "id": 0, "name": "web", "status": "online", "ready": true, "restarts": 0, "unstable_restarts": 0, "ports": [port],
         "watching": true, "reason": null, "last_exit": null,
-        "out_log": logs.join("web-out.log"), "error_log": logs.join("web-error.log"),
+        "out_log": logs.join("web-out.log"), "error_log": logs.join("web-error.log"), "log_dropped_bytes": 0,
     });
     for (key, value) in fixed.as_object().unwrap() {
         assert_eq!(&web[key], value, "{key}");

@@ -53,6 +53,10 @@ fn perform(word: &str, words: &mut dyn Iterator<Item = String>) {
         "err" => eprintln!("{}", next()),
         "part" => print(&next()),
         "flood" => flood(number(&next())),
+        "long" => long(number(&next())),
+        "dribble" => dribble(&next()),
+        "number" => number_lines(&next(), number(&next())),
+        "close" => close(),
         // Time and fate.
         "after" => thread::sleep(Duration::from_millis(number(&next()))),
         "wait-for" => wait_for(&next()),
@@ -139,6 +143,40 @@ fn flood(lines: usize) {
         writeln!(out, "line {line} {}", "x".repeat(80)).unwrap();
     }
     out.flush().unwrap();
+}
+
+/// One line of so many letters.
+fn long(length: usize) {
+    let line: Vec<u8> = (b'a'..=b'z').cycle().take(length).chain([b'\n']).collect();
+    std::io::stdout().write_all(&line).unwrap();
+}
+
+/// A line, byte by byte.
+fn dribble(line: &str) {
+    for byte in line.bytes().chain([b'\n']) {
+        rustix::io::write(std::io::stdout(), &[byte]).unwrap();
+    }
+}
+
+/// Lines `PID NUMBER;`, a hundred at a time: the pipe takes so many bytes as a whole or not at all, whenever a kill comes. In
+/// `FILE.PID` stands how many lines it has taken.
+fn number_lines(file: &str, lines: u64) {
+    let pid = std::process::id();
+    let taken = fs::File::create(format!("{file}.{pid}")).unwrap();
+    for first in (0..lines).step_by(100) {
+        let lines: String = (first..first + 100).map(|line| format!("{pid} {line};\n")).collect();
+        let written = rustix::io::write(std::io::stdout(), lines.as_bytes()).unwrap();
+        assert_eq!(written, lines.len());
+        let text = (first + 100).to_string();
+        std::os::unix::fs::FileExt::write_all_at(&taken, text.as_bytes(), 0).unwrap();
+    }
+}
+
+/// Gives both outputs up and lives on.
+fn close() {
+    let null = OpenOptions::new().write(true).open("/dev/null").unwrap();
+    rustix::stdio::dup2_stdout(&null).unwrap();
+    rustix::stdio::dup2_stderr(&null).unwrap();
 }
 
 fn notify(message: &str) {

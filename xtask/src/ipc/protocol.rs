@@ -200,6 +200,9 @@ pub struct ServiceStatus {
     pub out_log: Option<PathBuf>,
     /// Where its stderr goes.
     pub error_log: Option<PathBuf>,
+    /// Bytes of its output that the logs could not take since the stack began, or since they were last flushed.
+    #[serde(default)]
+    pub log_dropped_bytes: u64,
 }
 
 /// The end of a run: a code or a signal's name, never both.
@@ -250,6 +253,7 @@ impl Stack {
                 last_exit: None,
                 out_log,
                 error_log,
+                log_dropped_bytes: 0,
             };
         let supervisor = SupervisorStatus {
             pid: 0,

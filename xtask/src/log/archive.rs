@@ -16,6 +16,9 @@ use super::rotation;
 /// What tells one file from another, whatever it is called: device and inode.
 pub(super) type Identity = (u64, u64);
 
+/// Ends the name of a file that is being compressed.
+const UNFINISHED: &str = ".tmp";
+
 /// The identity of the file behind `metadata`.
 pub(super) fn identity(metadata: &fs::Metadata) -> Identity {
     (metadata.dev(), metadata.ino())
@@ -29,11 +32,16 @@ pub(super) fn context(error: &io::Error, verb: &str, path: &Path) -> io::Error {
     )
 }
 
+/// Whether there is no such file; also where something else stands in the place of its directory.
+pub(super) fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
 /// `result`, with a file that is not there as none.
 pub(super) fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if is_absent(&error) => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -43,8 +51,36 @@ pub(super) fn name_of(path: &Path) -> &str {
     path.file_name().and_then(|name| name.to_str()).unwrap_or("log")
 }
 
+/// Where `log` really lies: a log that is a symbolic link is rotated beside the file it leads to, also while there is none.
+pub(super) fn real(log: &Path) -> PathBuf {
+    let mut path = log.to_owned();
+    // A longer chain is a circle, which the system refuses to open.
+    for _ in 0..40 {
+        match fs::read_link(&path) {
+            Ok(target) => path = directory(&path).join(target),
+            Err(_) => break,
+        }
+    }
+    path
+}
+
+/// What was left of compressing files of `log` when that was cut short.
+pub(super) fn unfinished(log: &Path) -> io::Result<Vec<PathBuf>> {
+    let log = &real(log);
+    let mut paths = Vec::new();
+    for entry in found(fs::read_dir(directory(log)))?.into_iter().flatten() {
+        let name = entry?.file_name();
+        let compressed = name.to_str().and_then(|name| name.strip_suffix(UNFINISHED));
+        if compressed.is_some_and(|name| rotation::parse_rotated(name_of(log), name).is_some()) {
+            paths.push(log.with_file_name(name));
+        }
+    }
+    Ok(paths)
+}
+
 /// When `log` was rotated, oldest first; nothing where the directory is missing.
 pub(super) fn rotations(log: &Path) -> io::Result<Vec<Timestamp>> {
+    let log = &real(log);
     let mut stamps = Vec::new();
     // Twice, because one pass can miss a file that is replaced by its compressed form meanwhile.
     for _ in 0..2 {
@@ -72,7 +108,8 @@ pub(super) fn directory(log: &Path) -> &Path {
 
 /// The uncompressed file that `log` became when it was rotated at `stamp`.
 pub(super) fn plain_path(log: &Path, stamp: Timestamp) -> PathBuf {
-    log.with_file_name(rotation::rotated_name(name_of(log), stamp))
+    let log = real(log);
+    log.with_file_name(rotation::rotated_name(name_of(&log), stamp))
 }
 
 /// The compressed form of the file at `plain`.
@@ -85,7 +122,7 @@ pub(super) fn compressed_path(plain: &Path) -> PathBuf {
 /// Where a file is written before it becomes `compressed`.
 pub(super) fn unfinished_path(compressed: &Path) -> PathBuf {
     let mut name = compressed.as_os_str().to_owned();
-    name.push(".tmp");
+    name.push(UNFINISHED);
     name.into()
 }
 
@@ -93,10 +130,11 @@ pub(super) fn unfinished_path(compressed: &Path) -> PathBuf {
 pub(super) fn remove(log: &Path, stamp: Timestamp) {
     let plain = plain_path(log, stamp);
     let compressed = compressed_path(&plain);
-    // What cannot be removed now is tried again by the next writer of this log, which lists the directory.
+    // What cannot be removed now is tried again by the next writer of this log, which lists the directory. In this order, because
+    // compressing ends with a look whether the plain file is still there.
+    let _ = fs::remove_file(&plain);
     let _ = fs::remove_file(unfinished_path(&compressed));
     let _ = fs::remove_file(compressed);
-    let _ = fs::remove_file(plain);
 }
 
 /// A rotated file, open for reading.

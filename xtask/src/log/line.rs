@@ -88,7 +88,7 @@ pub fn split_stamp(line: &[u8]) -> Option<(Timestamp, &[u8])> {
 ///
 /// `open` is how much of an unfinished line the file already holds, none at the start of a line; its rest goes on without a new
 /// prefix, so that it ends up as one line however it arrives.
-pub fn stamp_lines(chunk: &[u8], prefix: &Prefix, open: &mut Option<usize>, out: &mut Vec<u8>, limit: usize) -> usize {
+pub fn stamp_lines(chunk: &[u8], prefix: &[u8], open: &mut Option<usize>, out: &mut Vec<u8>, limit: usize) -> usize {
     let mut rest = chunk;
     while !rest.is_empty() && out.len() < limit {
         let held = open.unwrap_or_else(|| {

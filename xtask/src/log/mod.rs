@@ -7,9 +7,13 @@ mod archive;
 mod back;
 mod compress;
 mod events;
+mod file;
+mod kept;
 pub mod line;
+mod losses;
 pub mod merge;
 mod origin;
+mod pace;
 mod pump;
 pub mod reader;
 pub mod rotation;
@@ -25,7 +29,8 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 pub use events::EventLog;
-pub use pump::{Observer, pump};
+pub use losses::{Health, Lost};
+pub use pump::{Observer, Pump, pump};
 pub use writer::{LogConfig, LogFile};
 
 /// One of a service's two outputs.

@@ -3,14 +3,17 @@
 //! The thread ends when the last process that holds the pipe has closed it. It costs little while the pipe is quiet: buffers grow
 //! when reads fill them and go when nothing has come for a second. It knows nothing of files (see `writer`).
 
-use std::io::{self, ErrorKind, Read};
-use std::os::fd::AsFd;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 use super::line::MAX_LINE;
+use super::pace::Pace;
 use super::system;
 use super::writer::LogFile;
 use crate::clock;
@@ -18,80 +21,157 @@ use crate::clock;
 /// Bytes of the stack of each thread; a hundred services have two hundred of them.
 const STACK: usize = 128 * 1024;
 /// The read buffer of a quiet pipe and of a flooding one. Larger ones are slower: they fall out of the processor's cache.
-const SMALL: usize = 4 * 1024;
-const LARGE: usize = 64 * 1024;
+pub(super) const SMALL: usize = 4 * 1024;
+pub(super) const LARGE: usize = 64 * 1024;
 /// After so many reads in a row that a small buffer would have held, the buffer becomes small again.
 const SMALL_READS: u32 = 64;
+/// How long nothing must come for buffers to go; also how long until what was lost is tried to be said again.
+const QUIET: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// Sees each complete line, without its line end (`\n` or `\r\n`), in pieces of at most 64 KiB; `false` when it wants no more.
 pub type Observer = Box<dyn FnMut(&[u8]) -> bool + Send>;
 
+/// A pipe on its way into a log.
+#[derive(Debug)]
+pub struct Pump {
+    pipe: Arc<OwnedFd>,
+    phase: Arc<AtomicU8>,
+}
+
+/// What the thread of a pipe is at.
+const BUSY: u8 = 0;
+const WAITING: u8 = 1;
+const ENDED: u8 = 2;
+
+impl Pump {
+    /// Whether all that was written into the pipe so far is in the log. Never of a pipe whose end the thread is about to see.
+    pub fn is_idle(&self) -> bool {
+        let mut fds = [PollFd::new(&self.pipe, PollFlags::IN)];
+        // In this order: a pipe that is empty because it was just read belongs to a busy thread.
+        let is_empty = matches!(poll(&mut fds, Some(&Timespec::default())), Ok(0));
+        match self.phase.load(Ordering::SeqCst) {
+            ENDED => true,
+            phase => is_empty && phase == WAITING,
+        }
+    }
+}
+
 /// Starts a thread that reads `pipe` to its end, stamps what it reads and writes it to `log`, shows `observer` each line, and calls
 /// `done` once everything is written. The only error is that the thread could not be started; then `done` is not called.
 pub fn pump(
-    pipe: impl AsFd + Read + Send + 'static,
+    pipe: impl Into<OwnedFd>,
     log: Arc<LogFile>,
     observer: Option<Observer>,
     done: impl FnOnce() + Send + 'static,
-) -> io::Result<()> {
+) -> io::Result<Pump> {
+    let pipe = Arc::new(pipe.into());
+    let phase = Arc::new(AtomicU8::new(BUSY));
+    let pump = Pump {
+        pipe: pipe.clone(),
+        phase: phase.clone(),
+    };
+    let flags = rustix::fs::fcntl_getfl(&pipe)?;
+    rustix::fs::fcntl_setfl(&pipe, flags | rustix::fs::OFlags::NONBLOCK)?;
     let thread = thread::Builder::new().name("log".into()).stack_size(STACK);
     thread.spawn(move || {
-        drain(pipe, &log, observer.map(Lines::new));
+        let drain = Drain {
+            writer: log.new_writer(),
+            lines: observer.map(Lines::new),
+            buffer: vec![0; SMALL],
+            small_reads: 0,
+            pace: Pace::default(),
+            is_said: true,
+            log: &log,
+        };
+        drain.run(&pipe, &phase);
+        phase.store(ENDED, Ordering::SeqCst);
         done();
     })?;
-    Ok(())
+    Ok(pump)
 }
 
-fn drain(mut pipe: impl AsFd + Read, log: &LogFile, mut lines: Option<Lines>) {
-    let writer = log.new_writer();
-    let mut buffer = vec![0; SMALL];
-    let mut small_reads = 0;
-    loop {
-        match pipe.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => {
-                let chunk = &buffer[..count];
-                log.append(writer, chunk, clock::wall());
-                if lines.as_mut().is_some_and(|lines| !lines.see(chunk)) {
-                    lines = None;
-                }
-                small_reads = if count <= SMALL { small_reads + 1 } else { 0 };
-                if count == buffer.len() && count < LARGE {
-                    buffer = vec![0; count * 4];
-                    if buffer.len() == LARGE {
-                        system::enlarge_pipe(pipe.as_fd());
+/// The thread's own state.
+struct Drain<'l> {
+    log: &'l LogFile,
+    writer: u64,
+    lines: Option<Lines>,
+    buffer: Vec<u8>,
+    small_reads: u32,
+    pace: Pace,
+    /// The log holds everything, or says what it does not.
+    is_said: bool,
+}
+
+impl Drain<'_> {
+    fn run(mut self, pipe: &OwnedFd, phase: &AtomicU8) {
+        loop {
+            match rustix::io::read(pipe, &mut self.buffer[..]) {
+                Ok(0) => break,
+                Ok(count) => {
+                    self.take(count);
+                    self.fit(count, pipe);
+                    if let Some(pause) = self.pace.pause() {
+                        let _ = poll(&mut [], Some(&pause));
                     }
-                } else if count < buffer.len()
-                    && buffer.len() > SMALL
-                    && (small_reads >= SMALL_READS || is_quiet(&pipe))
-                {
-                    buffer = vec![0; SMALL];
-                    log.release();
                 }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    self.pace.rest();
+                    phase.store(WAITING, Ordering::SeqCst);
+                    self.wait(pipe);
+                    phase.store(BUSY, Ordering::SeqCst);
+                }
+                // A terminal whose other side is gone reports an error where a pipe reports its end.
+                Err(_) => break,
             }
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => wait(&pipe, None),
-            // A terminal whose other side is gone reports an error where a pipe reports its end.
-            Err(_) => break,
+        }
+        if let Some(mut lines) = self.lines {
+            lines.end();
+        }
+        self.log.finish(self.writer, clock::wall());
+    }
+
+    fn take(&mut self, count: usize) {
+        let (chunk, at) = (&self.buffer[..count], clock::wall());
+        self.is_said = self.log.append(self.writer, chunk, at);
+        if self.lines.as_mut().is_some_and(|lines| !lines.see(chunk)) {
+            self.lines = None;
+        }
+        self.pace.read(count, at.as_microsecond());
+    }
+
+    /// Makes the buffer as large as the reads want it.
+    fn fit(&mut self, count: usize, pipe: &OwnedFd) {
+        self.small_reads = if count <= SMALL { self.small_reads + 1 } else { 0 };
+        if count == self.buffer.len() && count < LARGE {
+            self.buffer = vec![0; count * 4];
+            if self.buffer.len() == LARGE {
+                system::enlarge_pipe(pipe);
+            }
+        } else if self.small_reads >= SMALL_READS {
+            self.shrink();
         }
     }
-    if let Some(mut lines) = lines {
-        lines.end();
+
+    fn shrink(&mut self) {
+        self.small_reads = 0;
+        if self.buffer.len() > SMALL {
+            self.buffer = vec![0; SMALL];
+            self.log.release();
+        }
     }
-    log.finish(writer, clock::wall());
-}
 
-/// Waits up to a second for more and says whether nothing came.
-fn is_quiet(pipe: &impl AsFd) -> bool {
-    let second = Timespec { tv_sec: 1, tv_nsec: 0 };
-    let mut fds = [PollFd::new(pipe, PollFlags::IN)];
-    matches!(poll(&mut fds, Some(&second)), Ok(0))
-}
-
-fn wait(pipe: &impl AsFd, limit: Option<&Timespec>) {
-    let mut fds = [PollFd::new(pipe, PollFlags::IN)];
-    // Interrupted or not, the next read tells.
-    let _ = poll(&mut fds, limit);
+    /// Waits for more. Where nothing comes, memory is given back and losses are said, once.
+    fn wait(&mut self, pipe: &OwnedFd) {
+        let is_large = self.buffer.len() > SMALL;
+        let limit = (is_large || !self.is_said).then_some(&QUIET);
+        let mut fds = [PollFd::new(pipe, PollFlags::IN)];
+        // Interrupted or not, the next read tells.
+        if matches!(poll(&mut fds, limit), Ok(0)) {
+            self.shrink();
+            self.is_said = self.is_said || self.log.say_losses(self.writer, clock::wall());
+        }
+    }
 }
 
 /// Puts chunks together to lines for an observer.

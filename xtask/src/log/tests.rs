@@ -181,7 +181,7 @@ fn every_byte_is_kept_as_it_came() {
         b"no newline at the end",
     ];
     assert_eq!(place.texts(), expected);
-    assert_eq!(log.dropped(), 0);
+    assert_eq!(log.health(), Health::default());
     assert_eq!(fs::metadata(place.path()).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(fs::metadata(place.logs()).unwrap().permissions().mode() & 0o777, 0o700);
 }
@@ -405,7 +405,7 @@ fn a_removed_or_moved_file_or_directory_is_made_anew() {
     say("three\n");
     fs::remove_dir_all(place.dir.path().join("dev")).unwrap();
     say("four\n");
-    assert_eq!(log.dropped(), 0);
+    assert_eq!(log.health(), Health::default());
 }
 
 #[test]
@@ -418,7 +418,7 @@ fn what_a_full_disk_swallows_is_counted_and_said_once_there_is_room() {
     std::os::unix::fs::symlink("/dev/full", place.path()).unwrap();
     let log = LogFile::open(place.config(0, false));
     Place::say(&log, b"lost\nlost too\n");
-    assert_eq!(log.dropped(), 14);
+    assert_eq!(log.health().lost, Lost { bytes: 14, lines: 2 });
     fs::remove_file(place.path()).unwrap();
     until("the writer has noticed", || {
         Place::say(&log, b"kept\n");
@@ -427,7 +427,7 @@ fn what_a_full_disk_swallows_is_counted_and_said_once_there_is_room() {
     let texts = place.texts();
     let said = String::from_utf8(texts[0].clone()).unwrap();
     assert!(
-        said.starts_with(&format!("[xtask: {} bytes were dropped: No space left", log.dropped())),
+        said.starts_with(&format!("[xtask: {} dropped: No space left", log.health().lost)),
         "{said}"
     );
     assert_eq!(texts[1], b"kept");
@@ -439,7 +439,7 @@ fn a_directory_that_cannot_be_made_blocks_nobody() {
     fs::write(place.dir.path().join("dev"), "a file where the directory should be").unwrap();
     let log = LogFile::open(place.config(0, false));
     Place::say(&log, b"lost\n");
-    assert_eq!(log.dropped(), 5);
+    assert_eq!(log.health().lost, Lost { bytes: 5, lines: 1 });
     fs::remove_file(place.dir.path().join("dev")).unwrap();
     Place::say(&log, b"kept\n");
     assert_eq!(place.texts()[1], b"kept");
@@ -454,7 +454,7 @@ fn a_log_that_is_not_kept_still_drains_the_pipe() {
         compress: false,
     });
     Place::say(&log, &b"x".repeat(1_000_000));
-    assert_eq!(log.dropped(), 0);
+    assert_eq!(log.health(), Health::default());
     log.flush_empty().unwrap();
 }
 

@@ -90,10 +90,8 @@ impl Supervisor {
             run: tag,
         };
         let spawned = self.children.spawn(&launch)?;
-        let mut live = LiveRun::new(None, spawned.identity, tag);
         // Its output is no service's: the tail comes as a message of its own.
-        live.streams = 0;
-        self.runs.insert(run, live);
+        self.runs.insert(run, LiveRun::new(None, spawned.identity, tag));
         let sender = self.sender.clone();
         keep_tail([spawned.stdout, spawned.stderr], move |lines| {
             send(&sender, Message::BuildOutput(id, run, lines));

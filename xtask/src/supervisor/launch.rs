@@ -4,6 +4,7 @@ use super::message::Message;
 use super::{Supervisor, send};
 use crate::fleet::ServiceId;
 use crate::lifecycle::{Event, Monotonic, RunId};
+use crate::log;
 use crate::plan::{Probe, ServicePlan, environment};
 use crate::process::{self, Identity, Launch, LaunchError, RunTag, Spawned, TreeRoot};
 use crate::readiness::notify::{Notice, NotifyHandle};
@@ -25,13 +26,22 @@ pub(super) struct LiveRun {
     pub(super) leader_gone: bool,
     /// Streams whose output is not yet all in the log.
     pub(super) streams: usize,
-    /// Since when nothing of the tree lives, while somebody else still holds its pipes.
-    pub(super) empty_since: Option<Monotonic>,
+    /// The streams, as far as they go into a log.
+    pub(super) pumps: Vec<log::Pump>,
+    /// Since when nothing of the tree lives, while its output is not yet at its end; and when to look again.
+    pub(super) draining: Option<Draining>,
     /// Leftovers of a crash were asked to end.
     pub(super) asked: bool,
     probe: Option<ProbeHandle>,
     notify: Option<NotifyHandle>,
     stdin: Option<PipeWriter>,
+}
+
+/// A run of which only output is left.
+#[derive(Clone, Copy)]
+pub(super) struct Draining {
+    pub(super) since: Monotonic,
+    pub(super) look_again: Monotonic,
 }
 
 impl LiveRun {
@@ -44,8 +54,9 @@ impl LiveRun {
                 run: tag,
             },
             leader_gone: false,
-            streams: 2,
-            empty_since: None,
+            streams: 0,
+            pumps: Vec::new(),
+            draining: None,
             asked: false,
             probe: None,
             notify: None,
@@ -99,9 +110,10 @@ impl Supervisor {
         live.notify = notify;
         live.stdin = stdin;
         let matches = self.line_matcher(run, plan);
-        live.streams = self
+        live.pumps = self
             .logs
             .follow(plan, (stdout, stderr), &matches, &self.drained_report(run));
+        live.streams = live.pumps.len();
         live.probe = self.start_probe(run, plan, live.root);
         self.runs.insert(run, live);
         Ok(identity.pid)

@@ -1,6 +1,6 @@
 //! Where the services' output goes: one log file per stream, kept open across runs.
 
-use crate::log::{self, LogConfig, LogFile};
+use crate::log::{self, LogConfig, LogFile, Lost};
 use crate::plan::ServicePlan;
 use regex::bytes::Regex;
 use std::collections::HashMap;
@@ -53,21 +53,21 @@ impl LineMatcher {
 }
 
 impl Logs {
-    /// Moves both streams into their logs; returns how many streams will call `drained` when all of theirs is there.
+    /// Moves both streams into their logs; returns the streams that will call `drained` when all of theirs is there.
     pub(super) fn follow(
         &mut self,
         plan: &ServicePlan,
         streams: (PipeReader, PipeReader),
         matcher: &LineMatcher,
         drained: &(impl Fn() + Clone + Send + 'static),
-    ) -> usize {
+    ) -> Vec<log::Pump> {
         let files = [(streams.0, &plan.out_file), (streams.1, &plan.error_file)];
         let pumps = files.map(|(pipe, path)| {
             let file = self.file(plan, path.clone());
             log::pump(pipe, file, matcher.observer(), drained.clone())
         });
         // A thread that could not be started has dropped its pipe: the service sees a closed one, and lives.
-        pumps.iter().filter(|pump| pump.is_ok()).count()
+        pumps.into_iter().flatten().collect()
     }
 
     /// Empties the logs of a service.
@@ -87,13 +87,34 @@ impl Logs {
             compress: rotation.compress,
         };
         let Some(path) = path else { return LogFile::open(config) };
-        if let Some((known, file)) = self.files.get(&path)
-            && *known == config
-        {
+        if let Some((known, file)) = self.files.get_mut(&path) {
+            if *known != config {
+                file.configure(config.clone());
+                *known = config;
+            }
             return file.clone();
         }
         let file = LogFile::open(config.clone());
         self.files.insert(path, (config, file.clone()));
         file
+    }
+
+    /// How the logs of a service fare: what is wrong with them now, and what they have lost.
+    pub(super) fn health(&self, plan: &ServicePlan) -> (Option<String>, Lost) {
+        let (mut troubles, mut lost) = (Vec::new(), Lost::default());
+        let error_file = plan
+            .error_file
+            .iter()
+            .filter(|path| plan.out_file.as_ref() != Some(path));
+        for path in plan.out_file.iter().chain(error_file) {
+            let Some((_, file)) = self.files.get(path) else {
+                continue;
+            };
+            let health = file.health();
+            lost = lost.plus(health.lost);
+            let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+            troubles.extend(health.trouble(&name));
+        }
+        ((!troubles.is_empty()).then(|| troubles.join("; ")), lost)
     }
 }

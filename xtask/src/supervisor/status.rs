@@ -94,6 +94,8 @@ impl Supervisor {
     ) -> Option<ServiceStatus> {
         let reason = self.fleet.reason(id);
         let member: &Member = self.fleet.get(id)?;
+        let (log_trouble, lost) = self.logs.health(&member.plan);
+        let reasons: Vec<String> = reason.into_iter().chain(log_trouble).collect();
         let service = &member.service;
         let run = service.live_run();
         let used = run.and_then(|run| measured.get(&run.id));
@@ -113,10 +115,11 @@ impl Supervisor {
             memory_bytes: used.map(|(usage, _)| usage.memory),
             ports: used.map(|(_, ports)| ports.clone()).unwrap_or_default(),
             watching: !member.plan.watch.is_empty() && service.wanted == Wanted::Up,
-            reason,
+            reason: (!reasons.is_empty()).then(|| reasons.join("; ")),
             last_exit: service.last_exit.map(Into::into),
             out_log: member.plan.out_file.clone(),
             error_log: member.plan.error_file.clone(),
+            log_dropped_bytes: lost.bytes,
         })
     }
 }

@@ -2,14 +2,19 @@
 //! Everything that one turn asks for is done with one look at the process table.
 
 use super::Supervisor;
+use super::launch::{Draining, LiveRun};
 use crate::clock::Now;
 use crate::config;
 use crate::lifecycle::{Event, Monotonic, RunId, State};
+use crate::log::Pump;
 use crate::process::{self, Death, Process, Survivor, TreeRoot};
 use std::time::Duration;
 
-/// How long the next run waits for the output of one whose processes are all gone: somebody else may hold the pipe.
-const DRAIN_LIMIT: Duration = Duration::from_millis(300);
+/// How long the next run waits for the output of one whose processes are all gone, on a disk that takes its time or while a
+/// stranger writes into the pipe: shorter than what is unkillable takes.
+const DRAIN_LIMIT: Duration = Duration::from_secs(2);
+/// How often to look meanwhile whether all that it wrote is in the log.
+const DRAIN_LOOK: Duration = Duration::from_millis(50);
 
 /// What is to be done to trees at the end of the turn.
 #[derive(Debug, Default)]
@@ -52,13 +57,10 @@ impl Supervisor {
         }
     }
 
-    /// When a run whose processes are gone is over even though its output has not ended.
+    /// When to look whether a run whose processes are gone is over even though its output has not ended.
     pub(super) fn drain_deadline(&self) -> Option<Monotonic> {
-        self.runs
-            .values()
-            .filter_map(|live| live.empty_since)
-            .min()
-            .map(|since| since + DRAIN_LIMIT)
+        let draining = self.runs.values().filter_map(|live| live.draining);
+        draining.map(|draining| draining.look_again).min()
     }
 
     /// Does the turn's work on trees, until it leads to no more.
@@ -143,8 +145,7 @@ impl Supervisor {
             }
             return;
         }
-        let since = *live.empty_since.get_or_insert(now.monotonic);
-        if live.streams > 0 && now.monotonic < since + DRAIN_LIMIT {
+        if live.is_draining(now.monotonic) {
             return;
         }
         let service = live.service;
@@ -182,6 +183,19 @@ impl Supervisor {
                     .unwrap_or_else(|| member.service.status().to_owned()),
             })
             .collect()
+    }
+}
+
+impl LiveRun {
+    /// Nothing of the run lives: whether some of what it wrote is still on its way into the log. A pipe that is empty and yet open is
+    /// held by a stranger, for whom nobody waits.
+    fn is_draining(&mut self, now: Monotonic) -> bool {
+        let since = self.draining.map_or(now, |draining| draining.since);
+        self.draining = Some(Draining {
+            since,
+            look_again: now + DRAIN_LOOK,
+        });
+        self.streams > 0 && now < since + DRAIN_LIMIT && !self.pumps.iter().all(Pump::is_idle)
     }
 }
 

@@ -1,0 +1,57 @@
+//! The rotated files of one log, as its writer keeps them: moves the file aside, lets the oldest go, has the others compressed.
+//!
+//! It never touches the file that is written to but for its name.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use super::{archive, compress, rotation};
+
+/// The rotated files that are kept, oldest first.
+#[derive(Default)]
+pub(super) struct Kept {
+    rotated: VecDeque<Timestamp>,
+}
+
+impl Kept {
+    /// Learns what earlier writers of `log` rotated, removes what is too much or was left half done, and has compressed what they did
+    /// not get to.
+    pub(super) fn take_up(log: &Path, retain: u32, compress: bool) -> Kept {
+        let mut kept = Kept {
+            rotated: archive::rotations(log).unwrap_or_default().into(),
+        };
+        for unfinished in archive::unfinished(log).unwrap_or_default() {
+            // One that cannot be removed is in nobody's way.
+            let _ = fs::remove_file(unfinished);
+        }
+        kept.drop_surplus(log, retain);
+        if compress {
+            let plain = kept.rotated.iter().map(|stamp| archive::plain_path(log, *stamp));
+            plain.filter(|plain| plain.exists()).for_each(compress::queue);
+        }
+        kept
+    }
+
+    /// Moves `log` aside at `at`.
+    pub(super) fn rotate(&mut self, log: &Path, at: Timestamp, retain: u32, compress: bool) -> io::Result<()> {
+        let stamp = rotation::next_stamp(at, self.rotated.back().copied());
+        let aside = archive::plain_path(log, stamp);
+        fs::rename(archive::real(log), &aside)?;
+        self.rotated.push_back(stamp);
+        self.drop_surplus(log, retain);
+        if compress && retain > 0 {
+            compress::queue(aside);
+        }
+        Ok(())
+    }
+
+    fn drop_surplus(&mut self, log: &Path, retain: u32) {
+        for stamp in self.rotated.drain(..rotation::surplus(self.rotated.len(), retain)) {
+            archive::remove(log, stamp);
+        }
+    }
+}
