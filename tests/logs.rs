@@ -306,3 +306,42 @@ fn a_closed_pipe_ends_logs_quietly() {
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(project.read("first").ends_with("\n0\n"));
 }
+
+#[test]
+fn a_stamp_of_the_users_own_is_written_and_read() {
+    let project = Project::new()
+        .service(
+            "web",
+            "out 'web one' pid web.done wait-for api.done after 50 out 'web two' pid web.end",
+            "min_uptime = 50\nlog_date_format = '%H:%M:%S%.6f |'",
+        )
+        .service(
+            "api",
+            "wait-for web.done after 50 out 'api one' pid api.done",
+            "min_uptime = 50",
+        )
+        .service(
+            "bare",
+            "wait-for web.end after 50 out '  bare one'",
+            "log_date_format = ''",
+        );
+    project.up();
+    project.pid_in("web.end");
+    project.wait_ready("bare");
+    let text = project.read(".dev/dev/logs/web-out.log");
+    let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    assert_eq!(shape, "00:00:00.000000 | web one\n00:00:00.000000 | web two\n");
+    assert_eq!(project.read(".dev/dev/logs/bare-out.log"), "  bare one\n");
+    for state in ["running", "stopped"] {
+        let run = project.run(&["logs", "--raw", "--no-follow"]).ok();
+        assert_eq!(run.stdout, "web one\napi one\nweb two\n  bare one\n", "{state}");
+        project.run(&["stop"]).ok();
+    }
+    project.edit("%H:%M:%S%.6f |", "%H:%M %Z");
+    project.run(&["check"]).code(1).says(&[
+        "error: dev.toml:",
+        "log_date_format",
+        "cannot be read back",
+        "write %z for %Z",
+    ]);
+}

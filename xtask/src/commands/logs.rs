@@ -4,15 +4,15 @@ use super::follow::{Follower, Wake};
 use super::workspace::{Workspace, invocation};
 use super::{select, stacks};
 use crate::cli::Logs;
-use crate::ipc::protocol::Stack;
+use crate::ipc::protocol::{LogFiles, Stack};
 use crate::log::reader::{self, EventInput, LogInput, Selection};
-use crate::log::{Stream, parse_name};
+use crate::log::{Stamp, Stream, parse_name};
 use crate::paths::StackPaths;
 use crate::plan::{Options, Plan};
 use crate::ui::style::Style;
 use crate::{config, signal, ui};
 use anyhow::{Context as _, Result, bail};
-use std::path::PathBuf;
+use jiff::tz::TimeZone;
 use std::sync::mpsc::channel;
 
 /// How many lines are shown unless the user says.
@@ -88,14 +88,18 @@ pub(super) fn selection(
         };
         for service in stack.services.iter().filter(|service| names.contains(&service.name)) {
             let files = [(Stream::Out, &service.out_log), (Stream::Err, &service.error_log)];
+            let stamp = stamp(service.log_date_format.as_deref());
             for (stream, path) in files
                 .into_iter()
                 .filter(|(stream, _)| streams.is_empty() || streams.contains(stream))
             {
-                let service = label(&service.name);
-                selection
-                    .logs
-                    .extend(path.clone().map(|path| LogInput { service, stream, path }));
+                let (service, stamp) = (label(&service.name), stamp.clone());
+                selection.logs.extend(path.clone().map(|path| LogInput {
+                    service,
+                    stream,
+                    path,
+                    stamp,
+                }));
             }
         }
         if names.is_empty() {
@@ -120,10 +124,13 @@ pub(super) fn of_plan(plan: &Plan, paths: &StackPaths) -> Selection {
     for service in &plan.services {
         let files = [(Stream::Out, &service.out_file), (Stream::Err, &service.error_file)];
         for (stream, path) in files {
-            let service = service.name.clone();
-            selection
-                .logs
-                .extend(path.clone().map(|path| LogInput { service, stream, path }));
+            let (service, stamp) = (service.name.clone(), stamp(service.log_date_format.as_deref()));
+            selection.logs.extend(path.clone().map(|path| LogInput {
+                service,
+                stream,
+                path,
+                stamp,
+            }));
         }
     }
     selection.events.push(EventInput {
@@ -141,11 +148,16 @@ fn stopped(workspace: &Workspace, profile: Option<&str>) -> Result<(StackPaths, 
     };
     let paths = workspace.stack(&profile)?;
     let plan = workspace.plan(Some(&profile), &invocation(Options::default()));
-    let mut files: Vec<(String, Option<PathBuf>, Option<PathBuf>)> = match plan {
+    let mut files: Vec<LogFiles> = match plan {
         Ok(plan) => plan
             .services
             .into_iter()
-            .map(|plan| (plan.name, plan.out_file, plan.error_file))
+            .map(|plan| LogFiles {
+                service: plan.name,
+                out: plan.out_file,
+                err: plan.error_file,
+                log_date_format: plan.log_date_format,
+            })
             .collect(),
         // A broken `dev.toml` hides no logs.
         Err(config::Problems(..)) => Vec::new(),
@@ -157,15 +169,25 @@ fn stopped(workspace: &Workspace, profile: Option<&str>) -> Result<(StackPaths, 
         let Some((service, _, None)) = parse_name(&name) else {
             continue;
         };
-        if !files.iter().any(|(known, ..)| known == service) {
+        if !files.iter().any(|known| known.service == service) {
             let log = |stream| Some(crate::log::log_file(&paths.logs, service, stream));
-            files.push((service.to_owned(), log(Stream::Out), log(Stream::Err)));
+            files.push(LogFiles {
+                service: service.to_owned(),
+                out: log(Stream::Out),
+                err: log(Stream::Err),
+                log_date_format: None,
+            });
         }
     }
     if files.is_empty() {
         bail!("profile {profile} has no logs");
     }
     Ok((paths, Stack::stopped(&profile, files)))
+}
+
+/// The stamp of a service's lines; what was refused by `check` counts as the usual one.
+fn stamp(format: Option<&str>) -> Stamp {
+    Stamp::new(format, TimeZone::system()).unwrap_or_default()
 }
 
 /// The profile whose supervisor wrote last.

@@ -21,7 +21,12 @@ pub(super) fn run(workspace: &Workspace, args: &Status) -> Result<u8> {
 }
 
 /// The table as JSON, one line.
-pub(super) fn json(stacks: Vec<Stack>) -> Result<String> {
-    let stacks: Vec<Stack> = stacks.into_iter().map(|stack| Stack { dir: None, ..stack }).collect();
+pub(super) fn json(mut stacks: Vec<Stack>) -> Result<String> {
+    for stack in &mut stacks {
+        stack.dir = None;
+        for service in &mut stack.services {
+            service.log_date_format = None;
+        }
+    }
     Ok(serde_json::to_string(&serde_json::json!({ "stacks": stacks }))? + "\n")
 }

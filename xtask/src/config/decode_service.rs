@@ -2,11 +2,14 @@
 //!
 //! Looks at one key at a time; fills no default.
 
+use jiff::tz::TimeZone;
+
 use super::Located;
 use super::decode_ready::ready;
 use super::section::{Item, Section};
 use super::service::{Dependency, Port, Rotation, Service, Watch};
 use super::shapes::{count, env, names, paths, size, strings, tasks, text, whole, words};
+use crate::log::Stamp;
 
 /// A service, or an override of one.
 pub(super) fn service(mut section: Section<'_, '_>) -> Service {
@@ -45,7 +48,7 @@ pub(super) fn service(mut section: Section<'_, '_>) -> Service {
         pty: section.leaf("pty"),
         out_file: text(&mut section, "out_file"),
         error_file: text(&mut section, "error_file"),
-        log_date_format: section.leaf("log_date_format"),
+        log_date_format: section.take("log_date_format").and_then(stamp),
         rotation: rotation(&mut section),
     };
     section.finish();
@@ -59,6 +62,16 @@ pub(super) fn rotation(section: &mut Section<'_, '_>) -> Rotation {
         retain: section.take("retain").and_then(|item| count(&item)),
         compress: section.leaf("compress"),
     }
+}
+
+fn stamp(item: Item<'_, '_>) -> Option<String> {
+    item.checked(
+        "a strftime format, or \"\" for no stamp",
+        |format: String| match Stamp::new(Some(&format), TimeZone::UTC) {
+            Ok(_) => Ok(format),
+            Err(reason) => Err(reason),
+        },
+    )
 }
 
 fn watch(item: Item<'_, '_>) -> Option<Watch> {

@@ -48,6 +48,7 @@ pub(super) fn service_plan(name: &str) -> ServicePlan {
         max_memory_restart: None,
         out_file: None,
         error_file: None,
+        log_date_format: None,
         rotation: Rotation {
             max_size: 1,
             retain: 1,

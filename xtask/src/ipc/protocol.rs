@@ -203,6 +203,22 @@ pub struct ServiceStatus {
     /// Bytes of its output that the logs could not take since the stack began, or since they were last flushed.
     #[serde(default)]
     pub log_dropped_bytes: u64,
+    /// The stamp of its log lines, where it is not the usual one; not part of what `status` prints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_date_format: Option<String>,
+}
+
+/// The log files of a service, as far as they are known without its supervisor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogFiles {
+    /// The service's name.
+    pub service: String,
+    /// Where its stdout goes.
+    pub out: Option<PathBuf>,
+    /// Where its stderr goes.
+    pub err: Option<PathBuf>,
+    /// The stamp of its lines, where it is not the usual one.
+    pub log_date_format: Option<String>,
 }
 
 /// The end of a run: a code or a signal's name, never both.
@@ -233,28 +249,28 @@ impl From<LastExit> for LastExitStatus {
 }
 
 impl Stack {
-    /// A stack that does not run, as far as its files tell: each service with its stdout's and stderr's log.
-    pub fn stopped(profile: &str, files: Vec<(String, Option<PathBuf>, Option<PathBuf>)>) -> Self {
-        let service =
-            |(id, (name, out_log, error_log)): (u32, (String, Option<PathBuf>, Option<PathBuf>))| ServiceStatus {
-                id,
-                name,
-                status: "stopped".to_owned(),
-                ready: false,
-                pid: None,
-                restarts: 0,
-                unstable_restarts: 0,
-                uptime_ms: None,
-                cpu_percent: None,
-                memory_bytes: None,
-                ports: Vec::new(),
-                watching: false,
-                reason: None,
-                last_exit: None,
-                out_log,
-                error_log,
-                log_dropped_bytes: 0,
-            };
+    /// A stack that does not run, as far as its files tell.
+    pub fn stopped(profile: &str, files: Vec<LogFiles>) -> Self {
+        let service = |(id, files): (u32, LogFiles)| ServiceStatus {
+            id,
+            name: files.service,
+            status: "stopped".to_owned(),
+            ready: false,
+            pid: None,
+            restarts: 0,
+            unstable_restarts: 0,
+            uptime_ms: None,
+            cpu_percent: None,
+            memory_bytes: None,
+            ports: Vec::new(),
+            watching: false,
+            reason: None,
+            last_exit: None,
+            out_log: files.out,
+            error_log: files.err,
+            log_date_format: files.log_date_format,
+            log_dropped_bytes: 0,
+        };
         let supervisor = SupervisorStatus {
             pid: 0,
             uptime_ms: 0,

@@ -13,10 +13,10 @@ use std::collections::VecDeque;
 use jiff::Timestamp;
 
 use super::archive::{self, Rotated, Snapshot};
-use super::line;
 use super::merge::Lane;
 use super::origin::Origin;
 use super::reader::Line;
+use super::stamp::Near;
 
 /// The first block from the end of a file, and the largest: a line that is longer is taken for several.
 const FIRST_BLOCK: u64 = 16 * 1024;
@@ -68,11 +68,16 @@ impl Back {
             Some(newline) if newline + 1 < bytes.len() => newline + 1,
             Some(_) | None => bytes.len(),
         };
+        let written = archive::modified(file)?;
+        let near = Near {
+            after: written,
+            before: written,
+        };
         let stamp = bytes[first..]
             .split(|&byte| byte == b'\n')
-            .find_map(line::split_stamp)
-            .map(|(stamp, _)| stamp);
-        let is_clear = first < bytes.len() && line::split_stamp(&bytes[first..]).is_some();
+            .find_map(|line| self.origin.stamp.split(line, near).0);
+        let is_stamped = || self.origin.stamp.split(&bytes[first..], near).0.is_some();
+        let is_clear = first < bytes.len() && (!self.origin.stamp.is_dated() || is_stamped());
         if start > 0 && !is_clear && self.block < LARGEST_BLOCK {
             // The first line is too long or has no stamp: what is before it decides what it is.
             self.block *= 4;
@@ -80,12 +85,12 @@ impl Back {
             return Ok(());
         }
         let first = if first == bytes.len() { 0 } else { first };
-        let mut stamp = match stamp {
-            Some(stamp) => stamp,
-            None => archive::modified(file)?,
+        let mut near = Near {
+            after: stamp.unwrap_or(written),
+            before: written,
         };
         self.origin
-            .parse(&bytes[first..], &mut stamp, |line| self.lines.push(line));
+            .parse(&bytes[first..], &mut near, |line| self.lines.push(line));
         let left = start + first as u64;
         self.plain = (left > 0).then(|| (file.clone(), left));
         self.block = LARGEST_BLOCK.min(self.block * 4);
@@ -93,7 +98,11 @@ impl Back {
     }
 
     /// Reads a compressed file through and keeps its last lines.
-    fn read_through(&mut self, content: impl Read, mut stamp: Timestamp) {
+    fn read_through(&mut self, content: impl Read, rotated: Timestamp) {
+        let mut near = Near {
+            after: rotated,
+            before: rotated,
+        };
         let mut content = BufReader::with_capacity(64 * 1024, content);
         let (mut kept, mut bytes) = (VecDeque::new(), Vec::new());
         // A damaged file gives what could be read of it.
@@ -103,7 +112,7 @@ impl Back {
             .read_until(b'\n', &mut bytes)
             .is_ok_and(|count| count > 0)
         {
-            self.origin.parse(&bytes, &mut stamp, |line| kept.push_back(line));
+            self.origin.parse(&bytes, &mut near, |line| kept.push_back(line));
             if kept.len() > self.wanted {
                 kept.pop_front();
             }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::Stamp;
 use super::writer::{LogConfig, LogFile};
 
 /// Where the supervisor writes what it does.
@@ -25,6 +26,7 @@ impl EventLog {
             max_size: 1024 * 1024,
             retain: 3,
             compress: true,
+            stamp: Stamp::Usual,
         });
         let writer = log.new_writer();
         EventLog { log, writer }

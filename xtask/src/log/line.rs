@@ -123,17 +123,18 @@ fn character_start(bytes: &[u8], at: usize) -> usize {
     (at.saturating_sub(3)..=at).rev().find(is_start).unwrap_or(at)
 }
 
-/// How many of the service's own bytes stand in `out[from..]`, which [`stamp_lines`] wrote; `in_line` when it began within a line.
-pub fn payload(out: &[u8], from: usize, in_line: bool) -> usize {
+/// How many of the service's own bytes stand in `out[from..]`, which [`stamp_lines`] wrote with prefixes of `prefix` bytes; `in_line` when
+/// it began within a line.
+pub fn payload(out: &[u8], from: usize, prefix: usize, in_line: bool) -> usize {
     let (before, rest) = out.split_at(from.min(out.len()));
     let started = memchr::memrchr(b'\n', before).map(|newline| newline + 1);
     let cut_stamp = match started.or((!in_line).then_some(0)) {
-        Some(start) => PREFIX_LEN.saturating_sub(from - start),
+        Some(start) => prefix.saturating_sub(from - start),
         None => 0,
     };
     let body = rest.get(..rest.len().saturating_sub(1)).unwrap_or_default();
     let stamps = memchr::memchr_iter(b'\n', body).count();
-    rest.len().saturating_sub(cut_stamp + stamps * PREFIX_LEN)
+    rest.len().saturating_sub(cut_stamp + stamps * prefix)
 }
 
 #[cfg(test)]
@@ -264,13 +265,13 @@ mod tests {
             let stamp = prefix(at("2026-11-23T09:15:02Z"));
             let (mut out, mut open) = (Vec::new(), held);
             stamp_lines(&text, &stamp, &mut open, &mut out, usize::MAX);
-            prop_assert_eq!(payload(&out, 0, held.is_some()), text.len());
+            prop_assert_eq!(payload(&out, 0, PREFIX_LEN, held.is_some()), text.len());
             let from = from.index(out.len() + 1);
             let mut own = 0;
             for (number, line) in out[..from].split_inclusive(|&byte| byte == b'\n').enumerate() {
                 own += if number == 0 && held.is_some() { line.len() } else { line.len().saturating_sub(PREFIX_LEN) };
             }
-            prop_assert_eq!(payload(&out, from, held.is_some()), text.len() - own);
+            prop_assert_eq!(payload(&out, from, PREFIX_LEN, held.is_some()), text.len() - own);
         }
     }
 }

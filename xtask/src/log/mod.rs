@@ -17,6 +17,7 @@ mod pace;
 mod pump;
 pub mod reader;
 pub mod rotation;
+pub mod stamp;
 pub mod structured;
 mod system;
 mod tail;
@@ -31,6 +32,7 @@ use jiff::Timestamp;
 pub use events::EventLog;
 pub use losses::{Health, Lost};
 pub use pump::{Observer, Pump, pump};
+pub use stamp::Stamp;
 pub use writer::{LogConfig, LogFile};
 
 /// One of a service's two outputs.

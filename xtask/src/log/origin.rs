@@ -8,13 +8,16 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::reader::{Line, LineStream};
-use super::{events, line};
+use super::stamp::Near;
+use super::{Stamp, events};
 
 /// One log with all its files.
 #[derive(Clone)]
 pub(super) struct Origin {
     /// The file that is written to; rotated ones lie beside it.
     pub(super) path: PathBuf,
+    /// What begins its lines.
+    pub(super) stamp: Stamp,
     /// What its lines are.
     pub(super) kind: Kind,
 }
@@ -37,20 +40,27 @@ pub(super) struct Wanted {
 }
 
 impl Origin {
-    /// Hands the wanted lines of `bytes` to `sink`. A line without a stamp counts as of the time of the one before it, which for
-    /// the first is `last`; `last` becomes the stamp of the last line.
-    pub(super) fn parse(&self, bytes: &[u8], last: &mut Timestamp, mut sink: impl FnMut(Line)) {
+    /// Hands the wanted lines of `bytes` to `sink`. A line without a stamp counts as of the time of the one before it, and where stamps
+    /// do not say when, as of the time the file was last written; `near.after` becomes the time of the last line.
+    pub(super) fn parse(&self, bytes: &[u8], near: &mut Near, mut sink: impl FnMut(Line)) {
         let mut rest = bytes;
         while !rest.is_empty() {
             let end = memchr::memchr(b'\n', rest);
             let text = &rest[..end.unwrap_or(rest.len())];
             rest = end.map_or(&[], |end| &rest[end + 1..]);
-            let (stamp, text) = line::split_stamp(text).unwrap_or((*last, text));
-            *last = stamp;
+            let (stamp, text) = self.split(text, *near);
+            near.after = stamp;
             if let Some(line) = self.line(stamp, text) {
                 sink(line);
             }
         }
+    }
+
+    /// The time of a line and its text.
+    fn split<'l>(&self, line: &'l [u8], near: Near) -> (Timestamp, &'l [u8]) {
+        let (stamp, text) = self.stamp.split(line, near);
+        let unknown = || if self.stamp.is_dated() { near.after } else { near.before };
+        (stamp.unwrap_or_else(unknown), text)
     }
 
     /// A line of this origin; none when it is not wanted.

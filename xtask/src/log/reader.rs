@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::Stream;
 use super::archive::{self, Snapshot};
 use super::back::Back;
 use super::merge::{Order, merge};
 use super::origin::{Kind, Origin, Wanted};
 use super::tail::{Tail, whole_lines_end};
+use super::{Stamp, Stream};
 use crate::clock;
 
 /// About how many bytes [`Follow::read_new`] returns at most.
@@ -73,6 +73,8 @@ pub struct LogInput {
     pub stream: Stream,
     /// The file that is written to; rotated ones are found beside it.
     pub path: PathBuf,
+    /// What begins its lines.
+    pub stamp: Stamp,
 }
 
 /// What to read.
@@ -117,6 +119,7 @@ impl EventInput {
         };
         Origin {
             path: self.path.clone(),
+            stamp: Stamp::Usual,
             kind: Kind::Events(wanted),
         }
     }
@@ -126,6 +129,7 @@ impl LogInput {
     fn origin(&self) -> Origin {
         Origin {
             path: self.path.clone(),
+            stamp: self.stamp.clone(),
             kind: Kind::Service(self.service.as_str().into(), self.stream.into()),
         }
     }

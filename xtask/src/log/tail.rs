@@ -11,11 +11,13 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::Stamp;
 use super::archive::{self, Identity, Rotated, Snapshot};
 use super::line::{self, PREFIX_LEN};
 use super::merge::Lane;
 use super::origin::Origin;
 use super::reader::Line;
+use super::stamp::Near;
 
 /// Bytes read at once.
 const CHUNK: usize = 64 * 1024;
@@ -32,8 +34,8 @@ pub(super) struct Tail {
     seen: Option<Timestamp>,
     /// Lines before this are passed over, until the first that is not.
     from: Option<Timestamp>,
-    /// The stamp of the last line, for one that has none.
-    stamp: Timestamp,
+    /// The time of the last line, and of the file.
+    near: Near,
     lines: VecDeque<Line>,
 }
 
@@ -66,14 +68,13 @@ struct Current {
 
 impl Tail {
     fn new(origin: Origin, seen: Option<Timestamp>, from: Option<Timestamp>) -> Tail {
-        let stamp = Timestamp::UNIX_EPOCH;
         Tail {
             origin,
             next: VecDeque::new(),
             reading: None,
             seen,
             from,
-            stamp,
+            near: at(Timestamp::UNIX_EPOCH),
             lines: VecDeque::new(),
         }
     }
@@ -82,7 +83,7 @@ impl Tail {
     pub(super) fn after(origin: Origin, snapshot: &Snapshot, end: u64) -> io::Result<Tail> {
         let mut tail = Tail::new(origin, snapshot.rotated.last().copied(), None);
         if let Some(file) = &snapshot.current {
-            tail.stamp = archive::modified(file)?;
+            tail.near = at(archive::modified(file)?);
             let mut current = Current::new(file.clone(), end)?;
             current.mark_before(end)?;
             tail.reading = Some(Reading {
@@ -141,6 +142,10 @@ impl Tail {
             match reading.read() {
                 Ok(0) => {}
                 Ok(_) => {
+                    if let (Source::Current(current), false) = (&reading.source, self.origin.stamp == Stamp::Usual) {
+                        // What these lines do not say of their time, the file's own bounds.
+                        self.near.before = archive::modified(&current.file)?;
+                    }
                     let whole = reading.take_whole_lines();
                     self.parse(&whole);
                     continue;
@@ -148,7 +153,7 @@ impl Tail {
                 // One damaged file must not hide the rest.
                 Err(error) if matches!(reading.source, Source::Rotated(_)) => {
                     let text = format!("[xtask: cannot read a rotated log file to its end: {error}]");
-                    self.lines.extend(self.origin.line(self.stamp, text.as_bytes()));
+                    self.lines.extend(self.origin.line(self.near.after, text.as_bytes()));
                 }
                 Err(error) => return Err(archive::context(&error, "read", &self.origin.path)),
             }
@@ -189,20 +194,20 @@ impl Tail {
         let source = match self.next.pop_front() {
             Some(Next::Rotated(stamp)) => match Rotated::open(&self.origin.path, stamp)? {
                 Some(Rotated::Plain(mut file)) => {
-                    self.stamp = stamp;
-                    file.seek(SeekFrom::Start(start_of(&file, self.from)?))?;
+                    self.near = at(stamp);
+                    file.seek(SeekFrom::Start(start_of(&file, self.from, &self.origin.stamp, stamp)?))?;
                     Source::Rotated(Rotated::Plain(file))
                 }
                 Some(compressed @ Rotated::Compressed(_)) => {
-                    self.stamp = stamp;
+                    self.near = at(stamp);
                     Source::Rotated(compressed)
                 }
                 // Removed by `retain`.
                 None => return Ok(true),
             },
             Some(Next::Current(file)) => {
-                self.stamp = archive::modified(&file)?;
-                let start = start_of(&file, self.from)?;
+                self.near = at(archive::modified(&file)?);
+                let start = start_of(&file, self.from, &self.origin.stamp, self.near.before)?;
                 Source::Current(Current::new(file, start)?)
             }
             None if archive::found(fs::metadata(&self.origin.path))?.is_none() => return Ok(false),
@@ -245,7 +250,7 @@ impl Tail {
 
     fn parse(&mut self, bytes: &[u8]) {
         let (lines, from) = (&mut self.lines, &mut self.from);
-        self.origin.parse(bytes, &mut self.stamp, |line| {
+        self.origin.parse(bytes, &mut self.near, |line| {
             if from.is_none_or(|from| line.stamp >= from) {
                 *from = None;
                 lines.push_back(line);
@@ -404,16 +409,28 @@ pub(super) fn whole_lines_end(file: &File, length: u64) -> io::Result<u64> {
     Ok(end)
 }
 
-/// The start of a line before which no line is stamped `from` or later, by binary search.
-fn start_of(file: &File, from: Option<Timestamp>) -> io::Result<u64> {
-    let Some(from) = from else { return Ok(0) };
+fn at(moment: Timestamp) -> Near {
+    Near {
+        after: moment,
+        before: moment,
+    }
+}
+
+/// The start of a line before which no line is stamped `from` or later, by binary search; `written` is when the file last was.
+fn start_of(file: &File, from: Option<Timestamp>, stamp: &Stamp, written: Timestamp) -> io::Result<u64> {
+    let Some(from) = from.and_then(|from| from.checked_sub(stamp.disorder()).ok()) else {
+        return Ok(0);
+    };
+    if !stamp.is_dated() {
+        return Ok(0);
+    }
     let mut bytes = vec![0; 2 * line::MAX_LINE];
     let (mut low, mut high) = (0, file.metadata()?.len());
     while high - low > bytes.len() as u64 {
         let middle = low + (high - low) / 2;
         let count = file.read_at(&mut bytes, middle)?;
-        match first_stamped(&bytes[..count]) {
-            Some((place, stamp)) if stamp < from => low = middle + place as u64,
+        match first_stamped(&bytes[..count], stamp, at(written)) {
+            Some((place, time)) if time < from => low = middle + place as u64,
             Some(_) | None => high = middle,
         }
     }
@@ -421,8 +438,8 @@ fn start_of(file: &File, from: Option<Timestamp>) -> io::Result<u64> {
 }
 
 /// The first line that begins in `bytes` after a newline and has a stamp.
-fn first_stamped(bytes: &[u8]) -> Option<(usize, Timestamp)> {
+fn first_stamped(bytes: &[u8], stamp: &Stamp, near: Near) -> Option<(usize, Timestamp)> {
     memchr::memchr_iter(b'\n', bytes)
         .map(|newline| newline + 1)
-        .find_map(|place| line::split_stamp(bytes.get(place..)?).map(|(stamp, _)| (place, stamp)))
+        .find_map(|place| stamp.split(bytes.get(place..)?, near).0.map(|time| (place, time)))
 }

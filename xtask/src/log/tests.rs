@@ -44,6 +44,7 @@ impl Place {
             max_size,
             retain: 1_000_000,
             compress,
+            stamp: Stamp::Usual,
         }
     }
 
@@ -52,6 +53,7 @@ impl Place {
             service: "web".into(),
             stream: Stream::Out,
             path: self.path(),
+            stamp: Stamp::Usual,
         };
         Selection {
             logs: vec![log],
@@ -452,6 +454,7 @@ fn a_log_that_is_not_kept_still_drains_the_pipe() {
         max_size: 0,
         retain: 0,
         compress: false,
+        stamp: Stamp::Usual,
     });
     Place::say(&log, &b"x".repeat(1_000_000));
     assert_eq!(log.health(), Health::default());
@@ -467,6 +470,7 @@ fn lines_of_all_logs_and_events_stand_in_the_order_of_time() {
         service: "db".into(),
         stream: Stream::Err,
         path: place.logs().join("db-error.log"),
+        stamp: Stamp::Usual,
     });
     let path = place.dir.path().join("dev/supervisor.log");
     selection.events = vec![EventInput {

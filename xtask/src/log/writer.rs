@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
+use super::Stamp;
 use super::file::{Found, Open};
 use super::kept::Kept;
 use super::line;
@@ -35,6 +36,8 @@ pub struct LogConfig {
     pub retain: u32,
     /// Whether rotated files are compressed.
     pub compress: bool,
+    /// What begins each line.
+    pub stamp: Stamp,
 }
 
 /// A log file, for as long as its service exists: successive runs of the service write to the same one.
@@ -164,7 +167,7 @@ impl Writer {
         if let Err(error) = self.begin(owner, at) {
             return self.lose(Lost::of(chunk), &error);
         }
-        let prefix = line::prefix(at);
+        let prefix = self.config.stamp.prefix(at);
         let mut out = std::mem::take(&mut self.buffer);
         let mut rest = chunk;
         while !rest.is_empty() {
@@ -178,7 +181,7 @@ impl Writer {
                 Err((written, error)) => {
                     self.line = None;
                     let of_this = Lost {
-                        bytes: line::payload(&out, written, in_line) as u64,
+                        bytes: line::payload(&out, written, prefix.len(), in_line) as u64,
                         ..Lost::of(&out[written..])
                     };
                     self.lose(of_this.plus(Lost::of(rest)), &error);
@@ -200,7 +203,7 @@ impl Writer {
             head.push(b'\n');
         }
         if let Some((lost, cause)) = &self.unsaid {
-            head.extend_from_slice(&line::prefix(at));
+            head.extend_from_slice(&self.config.stamp.prefix(at));
             head.extend_from_slice(lost.notice(cause).as_bytes());
         }
         if !head.is_empty() {

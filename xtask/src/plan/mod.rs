@@ -104,6 +104,8 @@ pub struct ServicePlan {
     pub error_file: Option<PathBuf>,
     /// When and how its logs are rotated.
     pub rotation: Rotation,
+    /// The stamp that begins each line of its logs, proven to be readable; none is the usual one.
+    pub log_date_format: Option<String>,
 }
 
 /// `interpreter` and `interpreter_args`.

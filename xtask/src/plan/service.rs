@@ -121,6 +121,7 @@ impl Resolver<'_> {
             out_file,
             error_file,
             rotation: self.rotation(service),
+            log_date_format: service.log_date_format.clone(),
             cwd,
             env: own,
             origins,

@@ -85,6 +85,9 @@ fn of_service(service: &ServicePlan) -> Value {
     if let Some(delay) = policy.exp_backoff_restart_delay {
         set(&mut view, "exp_backoff_restart_delay", duration(delay));
     }
+    if let Some(format) = &service.log_date_format {
+        set(&mut view, "log_date_format", json!(format));
+    }
     if let Some(limit) = service.max_memory_restart {
         set(&mut view, "max_memory_restart", json!(limit));
     }

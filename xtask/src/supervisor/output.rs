@@ -2,6 +2,7 @@
 
 use crate::log::{self, LogConfig, LogFile, Lost};
 use crate::plan::ServicePlan;
+use jiff::tz::TimeZone;
 use regex::bytes::Regex;
 use std::collections::HashMap;
 use std::io::PipeReader;
@@ -80,11 +81,14 @@ impl Logs {
 
     fn file(&mut self, plan: &ServicePlan, path: Option<PathBuf>) -> Arc<LogFile> {
         let rotation = plan.rotation;
+        // That the format is one was proven when it was read.
+        let stamp = log::Stamp::new(plan.log_date_format.as_deref(), TimeZone::system()).unwrap_or_default();
         let config = LogConfig {
             path: path.clone(),
             max_size: rotation.max_size,
             retain: rotation.retain,
             compress: rotation.compress,
+            stamp,
         };
         let Some(path) = path else { return LogFile::open(config) };
         if let Some((known, file)) = self.files.get_mut(&path) {

@@ -120,6 +120,7 @@ impl Supervisor {
             out_log: member.plan.out_file.clone(),
             error_log: member.plan.error_file.clone(),
             log_dropped_bytes: lost.bytes,
+            log_date_format: member.plan.log_date_format.clone(),
         })
     }
 }
