@@ -70,7 +70,7 @@ fn perform(word: &str, words: &mut dyn Iterator<Item = String>) {
             let (file, text) = (next(), next());
             move || note(&file, &text)
         }),
-        // Ports; `try-listen` swallows "address in use" as some programs do.
+        // Ports; `try-listen` swallows "address in use" as some programs do, `share` does not meet it.
         "listen" => listen(number(&next()), None).unwrap_or_else(|error| fail(&error)),
         "listen-when" => {
             let port = number(&next());
@@ -81,6 +81,11 @@ fn perform(word: &str, words: &mut dyn Iterator<Item = String>) {
                 eprintln!("{error}");
             }
         }
+        "listen-on" => serve(
+            TcpListener::bind(next()).unwrap_or_else(|error| fail(&error.to_string())),
+            None,
+        ),
+        "share" => share(number(&next())),
         // What a supervisor looks at: readiness told on NOTIFY_SOCKET, memory in MiB.
         "notify" => notify(&next()),
         "eat" => eat(number(&next())),
@@ -235,13 +240,27 @@ fn on_signal_once(does: impl Fn() + Send + 'static) {
 /// Answers every HTTP request on the port with its own pid: 200, or 503 until the file is there.
 fn listen(port: u16, once_there: Option<PathBuf>) -> Result<(), String> {
     let listener = TcpListener::bind(("127.0.0.1", port)).map_err(|error| format!("port {port}: {error}"))?;
+    serve(listener, once_there);
+    Ok(())
+}
+
+/// Listens beside whoever else shares the port (`SO_REUSEPORT`), as some servers do.
+fn share(port: u16) {
+    use rustix::net::{AddressFamily, SocketType, bind, listen, socket, sockopt};
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+    sockopt::set_socket_reuseport(&socket, true).expect("share the port");
+    bind(&socket, &std::net::SocketAddr::from(([127, 0, 0, 1], port))).expect("bind the port");
+    listen(&socket, 16).expect("listen");
+    serve(socket.into(), None);
+}
+
+fn serve(listener: TcpListener, once_there: Option<PathBuf>) {
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let there = once_there.as_ref().is_none_or(|file| file.exists());
             let _ = answer(stream, if there { "200 OK" } else { "503 Not Yet" });
         }
     });
-    Ok(())
 }
 
 fn answer(stream: TcpStream, status: &str) -> std::io::Result<()> {

@@ -6,6 +6,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
@@ -212,7 +213,10 @@ pub fn make_private(path: &Path, mode: u32) -> Result<()> {
 /// # Errors
 /// When it cannot be written.
 pub fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
-    let temporary = path.with_extension("tmp");
+    // Two writers at once, in one process or in two, must not share it.
+    static WRITES: AtomicU32 = AtomicU32::new(0);
+    let number = WRITES.fetch_add(1, Ordering::Relaxed);
+    let temporary = path.with_extension(format!("{}-{number}.tmp", std::process::id()));
     let write = || -> std::io::Result<()> {
         let mut file = OpenOptions::new()
             .create(true)
@@ -223,7 +227,10 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
         std::io::Write::write_all(&mut file, content)?;
         fs::rename(&temporary, path)
     };
-    write().with_context(|| format!("failed to write {}", path.display()))
+    write().with_context(|| {
+        let _ = fs::remove_file(&temporary);
+        format!("failed to write {}", path.display())
+    })
 }
 
 /// Removes a file; its absence is fine.

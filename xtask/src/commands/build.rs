@@ -34,6 +34,6 @@ pub(super) fn run(workspace: &Workspace, args: &Build) -> Result<u8> {
             tasks.join(", ")
         );
     }
-    tasks::build::run(&builds, &invocation.shell)?;
+    tasks::build::run(&builds, &invocation.shell, &workspace.place())?;
     Ok(0)
 }

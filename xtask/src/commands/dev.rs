@@ -48,7 +48,7 @@ pub(super) fn run(workspace: &Workspace, args: Dev) -> Result<u8> {
     let plan = workspace.plan(profile, &invocation)?;
     let paths = workspace.stack(&plan.profile)?;
     let taken_ids = replace::make_room(&paths, &plan, args.replace)?;
-    tasks::build::run(&plan.builds, &invocation.shell)?;
+    tasks::build::run(&plan.builds, &invocation.shell, &workspace.place())?;
     if matches!(wakes.try_recv(), Ok(Wake::Interrupted)) {
         return Ok(follow::KILLED);
     }

@@ -5,7 +5,7 @@ use super::{select, stacks};
 use crate::cli::Restart;
 use crate::ipc::client::Connection;
 use crate::ipc::protocol::{Reply, Request};
-use crate::plan::Invocation;
+use crate::plan::{Invocation, Plan};
 use crate::tasks;
 use anyhow::{Result, bail};
 
@@ -19,18 +19,7 @@ pub(super) fn run(workspace: &Workspace, args: &Restart) -> Result<u8> {
             known
         };
         let plan = workspace.plan(Some(&running.status.profile), &invocation)?;
-        let mut builds = Vec::new();
-        for build in plan
-            .services
-            .iter()
-            .filter(|plan| services.contains(&plan.name))
-            .flat_map(|plan| &plan.builds)
-        {
-            if !builds.contains(build) {
-                builds.push(build.clone());
-            }
-        }
-        tasks::build::run(&builds, &invocation.shell)?;
+        build(workspace, &plan, &services, &invocation)?;
         let (plan, invocation) = (Box::new(plan), Box::new(invocation));
         running.connection.ask(Request::Restart {
             services,
@@ -41,8 +30,20 @@ pub(super) fn run(workspace: &Workspace, args: &Restart) -> Result<u8> {
     Ok(0)
 }
 
+/// Runs the builds of these services, each once.
+pub(super) fn build(workspace: &Workspace, plan: &Plan, services: &[String], invocation: &Invocation) -> Result<()> {
+    let mut builds = Vec::new();
+    let chosen = plan.services.iter().filter(|plan| services.contains(&plan.name));
+    for build in chosen.flat_map(|plan| &plan.builds) {
+        if !builds.contains(build) {
+            builds.push(build.clone());
+        }
+    }
+    tasks::build::run(&builds, &invocation.shell, &workspace.place())
+}
+
 /// What the stack was started with.
-fn started_with(connection: &mut Connection) -> Result<Invocation> {
+pub(super) fn started_with(connection: &mut Connection) -> Result<Invocation> {
     connection.send(Request::Invocation)?;
     match connection.receive()? {
         Reply::Invocation(invocation) => Ok(*invocation),

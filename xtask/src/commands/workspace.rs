@@ -4,6 +4,7 @@ use crate::config::{Config, Problems};
 use crate::paths::{self, StackPaths};
 use crate::plan::{self, Invocation, Options, Plan, TaskPlan};
 use crate::process::scrub_cargo;
+use crate::tasks::fresh::Place;
 use anyhow::{Context as _, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -58,6 +59,14 @@ impl Workspace {
         invocation: &Invocation,
     ) -> Result<TaskPlan, Problems> {
         plan::resolve_task(config, &self.file, profile, name, invocation, &read)
+    }
+
+    /// Where tasks have their files and their records.
+    pub(super) fn place(&self) -> Place {
+        Place {
+            workspace: self.file.parent().unwrap_or(Path::new("/")).to_owned(),
+            state_dir: self.state_dir.clone(),
+        }
     }
 
     /// The files of a stack.

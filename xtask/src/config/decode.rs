@@ -17,7 +17,7 @@ use super::{Config, Located, Problems, Profile, Service, Task};
 pub(crate) const PENDING: &[&str] = &["cron_restart", "pty"];
 
 /// The same for task keys.
-pub(crate) const PENDING_TASK: &[&str] = &["inputs", "outputs"];
+pub(crate) const PENDING_TASK: &[&str] = &[];
 
 /// [`PENDING`] and [`PENDING_TASK`] as [`parse`] takes them.
 pub(super) const PENDING_KEYS: Pending = Pending {

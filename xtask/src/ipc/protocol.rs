@@ -190,6 +190,9 @@ pub struct ServiceStatus {
     pub memory_bytes: Option<u64>,
     /// The ports its tree listens on.
     pub ports: Vec<u16>,
+    /// Those of them that can be reached from other machines: its tree listens on all interfaces.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports_on_all_interfaces: Vec<u16>,
     /// Whether its files are watched.
     pub watching: bool,
     /// Why it is not as wanted.
@@ -263,6 +266,7 @@ impl Stack {
             cpu_percent: None,
             memory_bytes: None,
             ports: Vec::new(),
+            ports_on_all_interfaces: Vec::new(),
             watching: false,
             reason: None,
             last_exit: None,

@@ -2,11 +2,13 @@
 //! Knows no process, no clock and no other service; `fleet` brings the services together.
 
 mod change;
+mod own_writes;
 mod step;
 #[cfg(test)]
 mod tests;
 
 pub use change::{Files, Turn};
+pub use own_writes::OwnWrites;
 pub use step::step;
 
 use crate::policy::{BACKOFF_CLEARED_AFTER, Policy, Readiness};
@@ -181,6 +183,10 @@ pub struct Service {
     pub probe_error: Option<String>,
     /// The last lines of a watch build that failed.
     pub build_failure: Option<String>,
+    /// Whether it seems to write into what it watches.
+    pub own_writes: OwnWrites,
+    /// Why changes of its files are not acted upon until the user starts or restarts it.
+    pub watch_suspended: Option<String>,
 }
 
 /// What can happen to a service.
@@ -262,6 +268,8 @@ impl Service {
             trouble: None,
             probe_error: None,
             build_failure: None,
+            own_writes: OwnWrites::default(),
+            watch_suspended: None,
         }
     }
 
@@ -308,6 +316,7 @@ impl Service {
             self.trouble.as_deref(),
             building.then_some("builds"),
             self.build_failure.as_deref(),
+            self.watch_suspended.as_deref(),
         ]
         .into_iter()
         .flatten()

@@ -2,8 +2,8 @@
 //! Pure: an event, the policy and the time in; the new service and what is to be done out.
 
 use super::{
-    Action, Cause, Event, Exit, Files, LastExit, Monotonic, Next, Phase, Ready, Run, RunId, Service, State, Turn,
-    Wanted, ready_deadline,
+    Action, Cause, Event, Exit, Files, LastExit, Monotonic, Next, OwnWrites, Phase, Ready, Run, RunId, Service, State,
+    Turn, Wanted, ready_deadline,
 };
 use crate::clock::Now;
 use crate::config::Autorestart;
@@ -62,6 +62,7 @@ impl Step<'_> {
 
     fn start(&mut self) {
         self.service.wanted = Wanted::Up;
+        self.resume_watching();
         self.service.unstable = 0;
         self.service.backoff = None;
         match &mut self.service.state {
@@ -76,6 +77,7 @@ impl Step<'_> {
         self.service.restart = None;
         self.service.build_failure = None;
         self.service.completed = false;
+        self.resume_watching();
         self.end_turn();
         match &mut self.service.state {
             State::Launching(None) | State::Blocked { .. } | State::WaitingRestart { .. } | State::Errored => {
@@ -100,6 +102,7 @@ impl Step<'_> {
         let by_user = matches!(cause, Cause::Command | Cause::Configuration);
         if by_user {
             self.service.wanted = Wanted::Up;
+            self.resume_watching();
             self.service.unstable = 0;
             self.service.backoff = None;
         } else if self.service.wanted == Wanted::Down {
@@ -179,6 +182,7 @@ impl Step<'_> {
             return;
         }
         let since = self.now.monotonic;
+        self.service.own_writes.acted(since);
         let ready = Ready::Waiting {
             until: ready_deadline(self.policy, since),
         };
@@ -371,9 +375,10 @@ impl Step<'_> {
     // What watching leads to.
 
     fn changed(&mut self, new: Vec<String>) {
-        if self.service.wanted == Wanted::Down {
+        if self.service.wanted == Wanted::Down || self.service.watch_suspended.is_some() {
             return;
         }
+        self.service.own_writes.changed(&new, self.now.monotonic);
         let mut files = match std::mem::replace(&mut self.service.turn, Turn::None) {
             Turn::None => Files::default(),
             Turn::Settling { files, .. } => files,
@@ -394,6 +399,11 @@ impl Step<'_> {
 
     /// The changes have been quiet long enough.
     fn begin_turn(&mut self, files: Files, changed_at: Monotonic) {
+        if let Some(file) = self.service.own_writes.turn(self.now.monotonic) {
+            self.suspend_watching(&file);
+            return;
+        }
+        self.service.own_writes.acted(self.now.monotonic);
         if self.policy.builds {
             self.note(format!("building: {files}"));
             self.service.turn = Turn::Building(files);
@@ -419,8 +429,24 @@ impl Step<'_> {
         }
     }
 
+    /// It runs on as it is: another restart would only make it write again.
+    fn suspend_watching(&mut self, file: &str) {
+        let why = format!(
+            "watching is suspended: {file} changes right after each start, so the service itself seems to write it; \
+             add it to `ignore_watch` and restart the service"
+        );
+        self.note(why.as_str());
+        self.service.watch_suspended = Some(why);
+    }
+
+    fn resume_watching(&mut self) {
+        self.service.watch_suspended = None;
+        self.service.own_writes = OwnWrites::default();
+    }
+
     /// A new run with the changed files.
     fn renew(&mut self, files: Files) {
+        self.service.own_writes.acted(self.now.monotonic);
         let cause = Cause::Changed(files);
         match &mut self.service.state {
             State::Online(_) | State::Launching(Some(_)) => self.service.restart = Some(cause),

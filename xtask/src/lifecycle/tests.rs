@@ -282,6 +282,65 @@ fn a_change_during_a_build_cancels_it_and_leads_to_one_more_turn() {
 }
 
 #[test]
+fn a_service_that_writes_what_it_watches_is_left_alone_until_the_users_restart() {
+    let mut play = Play::online(policy());
+    let loops = |play: &mut Play| {
+        (0..50).find(|_| {
+            play.pass(ms(600));
+            play.take(Event::Changed(vec!["stamp".to_owned()])).pass(ms(200));
+            if play.service.restart.is_none() {
+                return true;
+            }
+            let run = RunId(play.runs);
+            play.take(Event::Halt).take(Event::Exited(run, Exit::Signal(2)));
+            play.take(Event::TreeGone(run));
+            play.spawn();
+            false
+        })
+    };
+    assert_eq!(loops(&mut play), Some(7));
+    let reason = play.service.reason().unwrap();
+    assert!(reason.contains("stamp") && reason.contains("suspended"), "{reason}");
+    // It runs on, and its changes lead to nothing.
+    assert!(matches!(play.service.state, State::Online(_)));
+    play.take(Event::Changed(vec!["main.rs".to_owned()])).pass(ms(5000));
+    assert_eq!((&play.service.turn, &play.service.restart), (&Turn::None, &None));
+    play.take(Event::Restart(Cause::Command));
+    assert_eq!(play.service.watch_suspended, None);
+    play.take(Event::Halt);
+    let run = RunId(play.runs);
+    play.take(Event::TreeGone(run)).spawn();
+    play.pass(ms(9000))
+        .take(Event::Changed(vec!["main.rs".to_owned()]))
+        .pass(ms(200));
+    assert!(matches!(play.service.restart, Some(Cause::Changed(_))));
+    // And so does a start after a stop.
+    play.service.watch_suspended = Some("stamp".to_owned());
+    play.take(Event::Stop).take(Event::Start);
+    assert_eq!(play.service.watch_suspended, None);
+}
+
+#[test]
+fn a_build_that_writes_what_is_watched_is_found_out_too() {
+    let mut play = Play::online(Policy {
+        builds: true,
+        ..policy()
+    });
+    play.take(Event::Changed(vec!["main.rs".to_owned()])).pass(ms(200));
+    let turns = (0..50).find(|_| {
+        play.pass(ms(500));
+        play.take(Event::Changed(vec!["generated.rs".to_owned()])).pass(ms(200));
+        play.actions != [Action::Build]
+    });
+    assert!(turns.is_some_and(|turns| turns < 10), "{turns:?}");
+    let reason = play.service.reason().unwrap();
+    assert!(
+        reason.contains("generated.rs") && !reason.contains("main.rs"),
+        "{reason}"
+    );
+}
+
+#[test]
 fn signals_have_names() {
     assert_eq!(
         [signal_name(9), signal_name(15), signal_name(2), signal_name(6)],

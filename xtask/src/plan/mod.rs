@@ -169,6 +169,12 @@ pub struct TaskPlan {
     pub cwd: PathBuf,
     /// Variables that differ from the shell's.
     pub env: BTreeMap<String, Option<String>>,
+    /// What it reads: files, directories or globs, relative to the workspace.
+    #[serde(default)]
+    pub inputs: Vec<String>,
+    /// What it writes, likewise.
+    #[serde(default)]
+    pub outputs: Vec<String>,
 }
 
 /// The shell's environment with a service's or task's own changes.

@@ -72,6 +72,8 @@ impl Resolver<'_> {
             script: strings.text("script", &task.script),
             args: strings.words("args", Some(&task.args)),
             cwd: below(self.workspace, &strings.text("cwd", task.cwd.as_deref().unwrap_or("."))),
+            inputs: strings.list("inputs", &task.inputs),
+            outputs: strings.list("outputs", &task.outputs),
             env: own,
         }
     }

@@ -45,6 +45,12 @@ pub fn of(plan: &Plan) -> Value {
 
 fn of_task(task: &TaskPlan) -> Value {
     let mut view = json!({ "name": task.name, "script": task.script, "args": task.args, "cwd": task.cwd });
+    if !task.inputs.is_empty() {
+        set(&mut view, "inputs", json!(task.inputs));
+    }
+    if !task.outputs.is_empty() {
+        set(&mut view, "outputs", json!(task.outputs));
+    }
     set(&mut view, "env", of_env(&task.env));
     view
 }

@@ -52,6 +52,16 @@ pub(super) fn is_alive(identity: &Identity) -> bool {
     look_at(identity.pid).is_some_and(|process| process.identity == *identity && !process.zombie)
 }
 
+pub(super) fn arguments(pid: u32) -> Vec<String> {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let words = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
+    if words.is_empty() {
+        return Vec::new();
+    }
+    let word = |word: &[u8]| String::from_utf8_lossy(word).into_owned();
+    words.split(|byte| *byte == 0).map(word).collect()
+}
+
 pub(super) fn processes() -> io::Result<Vec<Process>> {
     let mut processes = Vec::with_capacity(512);
     for entry in fs::read_dir("/proc")? {

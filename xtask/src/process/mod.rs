@@ -43,4 +43,4 @@ pub use launch::{Launch, LaunchError};
 pub use ports::{Holder, Listener, holders, listening};
 pub use program::resolve_program;
 pub use rustix::process::Signal;
-pub use tree::{Process, Snapshot, TreeRoot, Usage, snapshot, usage};
+pub use tree::{Process, Snapshot, TreeRoot, Usage, arguments, snapshot, usage};

@@ -56,6 +56,13 @@ pub(super) fn is_alive(identity: &Identity) -> bool {
     look_at(identity.pid, &children::lock()).is_some_and(|process| process.identity == *identity && !process.zombie)
 }
 
+/// `ps` does not tell where a word ends: one with a space in it becomes two.
+pub(super) fn arguments(pid: u32) -> Vec<String> {
+    let pid = pid.to_string();
+    let text = capture("ps", &["-ww", "-o", "command=", "-p", &pid], &children::lock()).unwrap_or_default();
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
 pub(super) fn processes() -> io::Result<Vec<Process>> {
     let text = capture("ps", &["-axo", ps::COLUMNS], &children::lock())?;
     Ok(text.lines().filter_map(ps::parse_process).collect())
@@ -210,6 +217,16 @@ mod tests {
         assert_eq!(Tags::default().of(me.pid), None);
         assert!(!wait_gone(me, Duration::ZERO));
         assert!(send(Identity { start: 1, ..me }, Signal::KILL).is_err());
+    }
+
+    #[test]
+    fn ps_shows_the_words_of_a_command() {
+        let mine: Vec<String> = std::env::args().collect();
+        assert_eq!(
+            arguments(std::process::id()),
+            mine.join(" ").split(' ').collect::<Vec<_>>()
+        );
+        assert!(arguments(u32::MAX).is_empty());
     }
 
     #[test]

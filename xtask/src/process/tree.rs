@@ -75,6 +75,11 @@ pub fn snapshot() -> io::Result<Snapshot> {
     })
 }
 
+/// The words that a process was started with, as far as the system tells; empty when it is gone.
+pub fn arguments(pid: u32) -> Vec<String> {
+    os::arguments(pid)
+}
+
 /// What these processes use together.
 pub fn usage(members: &[&Process]) -> Usage {
     members.iter().fold(Usage::default(), |sum, process| Usage {
@@ -84,6 +89,21 @@ pub fn usage(members: &[&Process]) -> Usage {
 }
 
 impl Snapshot {
+    /// A process, its parent, its parent's parent, as far up as the system tells.
+    pub fn lineage(&self, pid: u32) -> Vec<&Process> {
+        let mut lineage: Vec<&Process> = Vec::new();
+        let mut next = pid;
+        while let Ok(at) = self
+            .processes
+            .binary_search_by_key(&next, |process| process.identity.pid)
+            && lineage.len() < self.processes.len()
+        {
+            next = self.processes[at].parent;
+            lineage.push(&self.processes[at]);
+        }
+        lineage
+    }
+
     /// The living processes of each run, in the order of `roots`: its leader, their descendants, the leader's group and
     /// session, and whatever carries the run's mark with its descendants. What carries the mark of another run of the
     /// same supervisor belongs to that one alone.

@@ -1,13 +1,15 @@
 //! The builds of watch turns: they run one after the other while the old process keeps serving.
+//! Whether a task is fresh, which means reading many files, is found out on a thread of its own.
 
 use super::launch::{LiveRun, variables};
-use super::message::Message;
+use super::message::{BuildNews, Message};
 use super::{Supervisor, send};
 use crate::clock::Now;
 use crate::fleet::ServiceId;
 use crate::lifecycle::{Event, Exit, RunId};
 use crate::plan::{TaskPlan, environment};
 use crate::process::{self, Launch, LaunchError};
+use crate::tasks::fresh::{self, Look, Place, Stale};
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, PipeReader};
@@ -20,26 +22,41 @@ const TAIL: usize = 20;
 pub(super) struct Build {
     /// The run of the task that is under way.
     run: RunId,
-    task: String,
+    task: TaskPlan,
     left: VecDeque<TaskPlan>,
-    exit: Option<Exit>,
-    lines: Option<Vec<String>>,
-    /// Nothing of its processes is left.
-    gone: bool,
+    stage: Stage,
     cancelled: bool,
     /// A newer change came before the cancelled build was gone.
     again: bool,
 }
 
+/// How far a task has come.
+enum Stage {
+    /// It is found out whether it has anything to do.
+    Looking,
+    /// Its processes run.
+    Running(Running),
+    /// Its success is written down.
+    Recording,
+}
+
+/// A task's processes: it is over when they are gone and its output is read.
+struct Running {
+    stale: Stale,
+    exit: Option<Exit>,
+    lines: Option<Vec<String>>,
+    gone: bool,
+}
+
 impl Supervisor {
     /// Starts the first build of a service; an event when that already decides the turn.
-    pub(super) fn start_build(&mut self, id: ServiceId) -> Option<Event> {
+    pub(super) fn start_build(&mut self, id: ServiceId, now: Now) -> Option<Event> {
         if let Some(build) = self.builds.get_mut(&id) {
             build.again = true;
             return None;
         }
         let tasks = self.fleet.get(id)?.plan.builds.clone();
-        self.next_task(id, tasks.into())
+        self.next_task(id, tasks.into(), now)
     }
 
     pub(super) fn cancel_build(&mut self, id: ServiceId) {
@@ -50,29 +67,88 @@ impl Supervisor {
         }
     }
 
-    fn next_task(&mut self, id: ServiceId, mut left: VecDeque<TaskPlan>) -> Option<Event> {
+    fn next_task(&mut self, id: ServiceId, mut left: VecDeque<TaskPlan>, now: Now) -> Option<Event> {
         let Some(task) = left.pop_front() else {
             return Some(Event::Built(Ok(())));
         };
+        let place = self.place()?;
         let run = self.fleet.take_run();
-        match self.spawn_build(id, run, &task) {
-            Ok(()) => {
-                let (exit, lines) = (None, None);
-                let build = Build {
-                    run,
-                    task: task.name,
-                    left,
-                    exit,
-                    lines,
-                    gone: false,
-                    cancelled: false,
-                    again: false,
-                };
-                self.builds.insert(id, build);
-                None
-            }
-            Err(error) => Some(Event::Built(Err(format!("task {}: {error}", task.name)))),
+        let build = Build {
+            run,
+            task: task.clone(),
+            left,
+            stage: Stage::Looking,
+            cancelled: false,
+            again: false,
+        };
+        self.builds.insert(id, build);
+        if task.inputs.is_empty() {
+            // Nothing is read for it.
+            return self.looked(id, run, fresh::look(&task, &place), now);
         }
+        self.aside(id, run, move || BuildNews::Looked(fresh::look(&task, &place)));
+        None
+    }
+
+    /// Works on a thread, and sends the news that come of it.
+    fn aside(&self, id: ServiceId, run: RunId, work: impl FnOnce() -> BuildNews + Send + 'static) {
+        let sender = self.sender.clone();
+        std::thread::spawn(move || send(&sender, Message::Build(id, run, work())));
+    }
+
+    fn place(&self) -> Option<Place> {
+        self.plan.as_ref().map(|plan| Place {
+            workspace: plan.workspace.clone(),
+            state_dir: plan.state_dir.clone(),
+        })
+    }
+
+    pub(super) fn build_news(&mut self, id: ServiceId, run: RunId, news: BuildNews, now: Now) {
+        let event = match news {
+            BuildNews::Looked(look) => self.looked(id, run, look, now),
+            BuildNews::Output(lines) => {
+                if let Some(running) = self.running(run) {
+                    running.lines = Some(lines);
+                }
+                self.decide_build(id, now)
+            }
+            BuildNews::Recorded(result) => self.recorded(id, run, result, now),
+        };
+        if let Some(event) = event {
+            self.happen(id, event, now);
+        }
+    }
+
+    fn looked(&mut self, id: ServiceId, run: RunId, look: Look, now: Now) -> Option<Event> {
+        let build = self.builds.get_mut(&id).filter(|build| build.run == run)?;
+        if build.cancelled {
+            return self.cancelled(id, now);
+        }
+        let task = build.task.clone();
+        let stale = match look {
+            Look::Fresh => {
+                let left = std::mem::take(&mut build.left);
+                self.builds.remove(&id);
+                self.note_of(id, &format!("task {} is fresh, skipped", task.name), now);
+                return self.next_task(id, left, now);
+            }
+            Look::Stale(stale) => stale,
+        };
+        let begun = stale.begin().map_err(|error| format!("{error:#}"));
+        let spawned = begun.and_then(|()| self.spawn_build(id, run, &task).map_err(|error| error.to_string()));
+        if let Err(error) = spawned {
+            self.builds.remove(&id);
+            return Some(Event::Built(Err(format!("task {}: {error}", task.name))));
+        }
+        if let Some(build) = self.builds.get_mut(&id) {
+            build.stage = Stage::Running(Running {
+                stale,
+                exit: None,
+                lines: None,
+                gone: false,
+            });
+        }
+        None
     }
 
     fn spawn_build(&mut self, id: ServiceId, run: RunId, task: &TaskPlan) -> Result<(), LaunchError> {
@@ -94,59 +170,94 @@ impl Supervisor {
         self.runs.insert(run, LiveRun::new(None, spawned.identity, tag));
         let sender = self.sender.clone();
         keep_tail([spawned.stdout, spawned.stderr], move |lines| {
-            send(&sender, Message::BuildOutput(id, run, lines));
+            send(&sender, Message::Build(id, run, BuildNews::Output(lines)));
         });
         Ok(())
     }
 
+    fn running(&mut self, run: RunId) -> Option<&mut Running> {
+        let build = self.builds.values_mut().find(|build| build.run == run)?;
+        match &mut build.stage {
+            Stage::Running(running) => Some(running),
+            Stage::Looking | Stage::Recording => None,
+        }
+    }
+
     /// The task's process ended; what it left behind goes, too.
     pub(super) fn build_ended(&mut self, run: RunId, exit: Exit) {
-        if let Some(build) = self.builds.values_mut().find(|build| build.run == run) {
-            build.exit = Some(exit);
+        if let Some(running) = self.running(run) {
+            running.exit = Some(exit);
         }
         self.work.kill.push(run);
         self.work.look = true;
     }
 
-    pub(super) fn build_output(&mut self, id: ServiceId, run: RunId, lines: Vec<String>, now: Now) {
-        if let Some(build) = self.builds.get_mut(&id).filter(|build| build.run == run) {
-            build.lines = Some(lines);
-            self.decide_build(id, now);
-        }
-    }
-
     /// Nothing of the task's processes is left.
     pub(super) fn build_gone(&mut self, run: RunId, now: Now) {
-        let found = self.builds.iter_mut().find(|(_, build)| build.run == run);
-        if let Some((id, build)) = found {
-            build.gone = true;
-            let id = *id;
-            self.decide_build(id, now);
+        let found = self.builds.iter().find(|(_, build)| build.run == run);
+        let Some(id) = found.map(|(id, _)| *id) else { return };
+        if let Some(running) = self.running(run) {
+            running.gone = true;
+        }
+        if let Some(event) = self.decide_build(id, now) {
+            self.happen(id, event, now);
         }
     }
 
-    /// The task is over when its processes are gone and its output is read: the next task, or the end of the turn.
-    fn decide_build(&mut self, id: ServiceId, now: Now) {
-        let over = |build: &mut Build| build.gone && build.lines.is_some();
-        if !self.builds.get_mut(&id).is_some_and(over) {
-            return;
+    /// When the task is over: its success is written down, or the turn ends.
+    fn decide_build(&mut self, id: ServiceId, now: Now) -> Option<Event> {
+        let build = self.builds.get_mut(&id)?;
+        match &build.stage {
+            Stage::Running(Running {
+                gone: true,
+                lines: Some(_),
+                ..
+            }) => {}
+            Stage::Running(_) | Stage::Looking | Stage::Recording => return None,
         }
-        let Some(build) = self.builds.remove(&id) else { return };
-        let event = if build.cancelled {
-            if build.again { self.start_build(id) } else { None }
-        } else if build.exit == Some(Exit::Code(0)) {
-            self.next_task(id, build.left)
-        } else {
-            let how = build
-                .exit
-                .map_or_else(|| "an unknown end".to_owned(), |exit| exit.to_string());
-            let mut tail = vec![format!("task {} ended with {how}", build.task)];
-            tail.extend(build.lines.unwrap_or_default());
-            Some(Event::Built(Err(tail.join("\n"))))
+        if build.cancelled {
+            return self.cancelled(id, now);
+        }
+        let Stage::Running(running) = std::mem::replace(&mut build.stage, Stage::Recording) else {
+            return None;
         };
-        if let Some(event) = event {
-            self.happen(id, event, now);
+        if running.exit == Some(Exit::Code(0)) {
+            let (run, stale) = (build.run, running.stale);
+            self.aside(id, run, move || BuildNews::Recorded(stale.succeeded()));
+            return None;
         }
+        let how = running
+            .exit
+            .map_or_else(|| "an unknown end".to_owned(), |exit| exit.to_string());
+        let mut tail = vec![format!("task {} ended with {how}", build.task.name)];
+        tail.extend(running.lines.unwrap_or_default());
+        self.builds.remove(&id);
+        Some(Event::Built(Err(tail.join("\n"))))
+    }
+
+    fn recorded(&mut self, id: ServiceId, run: RunId, result: anyhow::Result<()>, now: Now) -> Option<Event> {
+        let build = self.builds.get_mut(&id).filter(|build| build.run == run)?;
+        let name = build.task.name.clone();
+        if build.cancelled {
+            return self.cancelled(id, now);
+        }
+        let left = std::mem::take(&mut build.left);
+        self.builds.remove(&id);
+        if let Err(error) = result {
+            self.note_of(id, &format!("task {name} will run again: {error:#}"), now);
+        }
+        self.next_task(id, left, now)
+    }
+
+    /// A cancelled task is over; a newer change may wait for that.
+    fn cancelled(&mut self, id: ServiceId, now: Now) -> Option<Event> {
+        let build = self.builds.remove(&id)?;
+        if build.again { self.start_build(id, now) } else { None }
+    }
+
+    fn note_of(&self, id: ServiceId, text: &str, now: Now) {
+        let name = self.fleet.get(id).map(|member| member.plan.name.as_str());
+        self.note(now.wall, name, text);
     }
 }
 

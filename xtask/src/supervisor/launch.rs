@@ -1,18 +1,18 @@
 //! Launches a run: its ports, its program, its environment, its logs, its readiness probe.
 
 use super::message::Message;
-use super::{Supervisor, send};
+use super::{Supervisor, ports, send};
+use crate::clock::Now;
 use crate::fleet::ServiceId;
 use crate::lifecycle::{Event, Monotonic, RunId};
 use crate::log;
 use crate::plan::{Probe, ServicePlan, environment};
 use crate::process::{self, Identity, Launch, LaunchError, RunTag, Spawned, TreeRoot};
 use crate::readiness::notify::{Notice, NotifyHandle};
-use crate::readiness::{self, ProbeHandle, ProbeReport};
+use crate::readiness::{self, ProbeHandle};
 use std::ffi::OsString;
 use std::io::PipeWriter;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// One look whether a service is ready; the error says why not yet.
 type Ask = Box<dyn FnMut() -> Result<(), String> + Send>;
@@ -77,7 +77,7 @@ impl Supervisor {
         let Some(plan) = self.fleet.get(id).map(|member| member.plan.clone()) else {
             return Event::Unlaunchable(run, "it is no longer in the plan".to_owned());
         };
-        if let Some(holder) = held_ports(&plan.ports) {
+        if let Some(holder) = ports::held(&plan.ports) {
             return Event::PortsHeld(run, holder);
         }
         match self.spawn_service(id, run, &plan) {
@@ -146,7 +146,7 @@ impl Supervisor {
         let sender = self.sender.clone();
         let handle = readiness::notify::listen(&path, move |notice| {
             if notice == Notice::Ready {
-                send(&sender, Message::Probe(run, ProbeReport::Ready));
+                send(&sender, Message::SaidReady(run));
             }
         })
         .map_err(|cause| LaunchError::Failed {
@@ -163,20 +163,44 @@ impl Supervisor {
             return super::output::LineMatcher::default();
         };
         let sender = self.sender.clone();
-        super::output::LineMatcher::new(pattern, move || send(&sender, Message::Probe(run, ProbeReport::Ready)))
+        super::output::LineMatcher::new(pattern, move || send(&sender, Message::SaidReady(run)))
     }
 
     fn start_probe(&self, run: RunId, plan: &ServicePlan, root: TreeRoot) -> Option<ProbeHandle> {
         let ports = plan.ports.clone();
         let limit = readiness::attempt_limit(plan.probe_interval);
         let probe: Ask = match plan.probe.clone()? {
-            Probe::Http(url) => answers_itself(readiness::Probe::Http(url), limit, ports, root),
-            Probe::Tcp(address) => answers_itself(readiness::Probe::Tcp(address), limit, ports, root),
-            Probe::Ports => Box::new(move || owns_ports(&ports, root, true)),
-            Probe::Command(words) => self.command_probe(run, plan, &words),
+            Probe::Http(url) => answers_itself(readiness::attempt(readiness::Probe::Http(url), limit), ports, root),
+            Probe::Tcp(address) => {
+                answers_itself(readiness::attempt(readiness::Probe::Tcp(address), limit), ports, root)
+            }
+            Probe::Command(words) => answers_itself(self.command_probe(run, plan, &words), ports, root),
+            Probe::Ports => Box::new(move || ports::are_own(&ports, root, true)),
             // These come by themselves: a line of output, a datagram.
             Probe::Log(_) | Probe::Notify => return None,
         };
+        self.ask(run, plan, probe)
+    }
+
+    /// A run has said that it is ready; its word counts once its ports are its own.
+    pub(super) fn said_ready(&mut self, run: RunId, now: Now) {
+        let Some((id, root)) = self.runs.get(&run).and_then(|live| Some((live.service?, live.root))) else {
+            return;
+        };
+        let Some(plan) = self.fleet.get(id).map(|member| member.plan.clone()) else {
+            return;
+        };
+        if plan.ports.is_empty() {
+            return self.happen(id, Event::Ready(run), now);
+        }
+        let declared = plan.ports.clone();
+        let probe = self.ask(run, &plan, Box::new(move || ports::are_own(&declared, root, false)));
+        if let Some(live) = self.runs.get_mut(&run).filter(|live| !live.leader_gone && !live.asked) {
+            live.probe = probe;
+        }
+    }
+
+    fn ask(&self, run: RunId, plan: &ServicePlan, probe: Ask) -> Option<ProbeHandle> {
         let sender = self.sender.clone();
         let started = readiness::start(readiness::Probe::Ask(probe), plan.probe_interval, move |report| {
             send(&sender, Message::Probe(run, report));
@@ -241,52 +265,7 @@ pub(super) fn variables(env: std::collections::BTreeMap<String, String>) -> Vec<
         .collect()
 }
 
-/// Who holds one of these ports, in words; `None` when all are free.
-fn held_ports(ports: &[u16]) -> Option<String> {
-    if ports.is_empty() {
-        return None;
-    }
-    // A system that cannot say who listens must not keep a service down: the service itself will find out.
-    let holder = process::holders(ports).ok()?.into_iter().next()?;
-    Some(match holder.pid {
-        Some(pid) => format!("port {} is held by pid {pid} ({})", holder.port, holder.command),
-        None => format!("port {} is held by a process of another user", holder.port),
-    })
-}
-
 /// Asks, and then makes sure that it was not somebody else who answered.
-fn answers_itself(probe: readiness::Probe, limit: Duration, ports: Vec<u16>, root: TreeRoot) -> Ask {
-    let mut attempt = readiness::attempt(probe, limit);
-    Box::new(move || attempt().and_then(|()| owns_ports(&ports, root, false)))
-}
-
-/// Whether the ports are the run's own: nobody else listens on them and, with `all`, the run listens on each.
-fn owns_ports(ports: &[u16], root: TreeRoot, all: bool) -> Result<(), String> {
-    if ports.is_empty() {
-        return Ok(());
-    }
-    let snapshot = process::snapshot().map_err(|error| format!("failed to look at the processes: {error}"))?;
-    let own: Vec<u32> = snapshot
-        .members(&[root])
-        .into_iter()
-        .flatten()
-        .map(|process| process.identity.pid)
-        .collect();
-    let holders = process::holders(ports).map_err(|error| format!("failed to look at the ports: {error}"))?;
-    if let Some(other) = holders
-        .iter()
-        .find(|holder| holder.pid.is_none_or(|pid| !own.contains(&pid)))
-    {
-        let pid = other
-            .pid
-            .map_or_else(|| "another user's process".to_owned(), |pid| format!("pid {pid}"));
-        return Err(format!("port {} is also held by {pid} ({})", other.port, other.command));
-    }
-    let silent = ports
-        .iter()
-        .find(|port| !holders.iter().any(|holder| holder.port == **port));
-    match silent {
-        Some(port) if all => Err(format!("nothing listens on port {port} yet")),
-        Some(_) | None => Ok(()),
-    }
+fn answers_itself(mut attempt: Ask, ports: Vec<u16>, root: TreeRoot) -> Ask {
+    Box::new(move || attempt().and_then(|()| ports::are_own(&ports, root, false)))
 }

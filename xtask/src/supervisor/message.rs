@@ -5,6 +5,7 @@ use crate::ipc::server::Arrival;
 use crate::lifecycle::RunId;
 use crate::process::Death;
 use crate::readiness::ProbeReport;
+use crate::tasks::fresh::Look;
 use crate::watch::WatchReport;
 
 /// News for the loop.
@@ -16,14 +17,27 @@ pub(super) enum Message {
     Arrival(Arrival),
     /// A readiness probe reports.
     Probe(RunId, ProbeReport),
+    /// A run said that it is ready: by a line of its output, or on its notification socket.
+    SaidReady(RunId),
     /// Everything that a run wrote to one of its streams is in the log.
     Drained(RunId),
-    /// A build's output ended; these were its last lines.
-    BuildOutput(ServiceId, RunId, Vec<String>),
+    /// News of a build's task.
+    Build(ServiceId, RunId, BuildNews),
     /// Watched files changed, or cannot be watched.
     Watch(WatchReport),
     /// The keeper is gone.
     KeeperGone,
     /// SIGTERM, SIGINT or SIGHUP.
     Terminated,
+}
+
+/// What becomes of a build's task.
+#[derive(Debug)]
+pub(super) enum BuildNews {
+    /// Whether it has anything to do.
+    Looked(Look),
+    /// Its output ended; these were its last lines.
+    Output(Vec<String>),
+    /// Its success is written down, or why not.
+    Recorded(anyhow::Result<()>),
 }

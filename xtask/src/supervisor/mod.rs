@@ -6,6 +6,7 @@ mod clients;
 mod launch;
 mod message;
 mod output;
+mod ports;
 mod state;
 mod status;
 mod trees;

@@ -27,6 +27,9 @@ pub struct State {
     pub socket: PathBuf,
     /// The profile.
     pub profile: String,
+    /// The directory of its `dev.toml`.
+    #[serde(default)]
+    pub workspace: PathBuf,
     /// The leaders that run.
     pub services: Vec<Leader>,
 }
@@ -82,6 +85,11 @@ impl Supervisor {
             }),
             socket: self.paths.socket.clone(),
             profile: self.plan.as_ref().map(|plan| plan.profile.clone()).unwrap_or_default(),
+            workspace: self
+                .plan
+                .as_ref()
+                .map(|plan| plan.workspace.clone())
+                .unwrap_or_default(),
             services,
         };
         if let Err(error) = self.write_if_changed(&state) {

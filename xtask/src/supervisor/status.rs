@@ -5,12 +5,19 @@ use crate::clock::Now;
 use crate::fleet::{Member, ServiceId};
 use crate::ipc::protocol::{ServiceStatus, Stack, SupervisorStatus};
 use crate::lifecycle::{Monotonic, RunId, Wanted};
-use crate::process::{self, TreeRoot, Usage};
+use crate::process::{self, Listener, TreeRoot, Usage};
 use std::collections::HashMap;
 use std::time::Duration;
 
 /// Two looks closer than this show the same figure: clock ticks are 10 ms, and a shorter span would be noise.
 const LEAST_SPAN: Duration = Duration::from_millis(500);
+
+/// What a run's tree uses now.
+struct Measured {
+    usage: Usage,
+    ports: Vec<u16>,
+    on_all_interfaces: Vec<u16>,
+}
 
 /// The last look at each run's processor time.
 #[derive(Default)]
@@ -68,7 +75,7 @@ impl Supervisor {
     }
 
     /// Usage and listening ports of every run's tree.
-    fn measure(&self) -> HashMap<RunId, (Usage, Vec<u16>)> {
+    fn measure(&self) -> HashMap<RunId, Measured> {
         let runs: Vec<RunId> = self.runs.keys().copied().collect();
         let roots: Vec<TreeRoot> = self.runs.values().map(|live| live.root).collect();
         let Ok(snapshot) = process::snapshot() else {
@@ -78,10 +85,12 @@ impl Supervisor {
         let measure = |members: &Vec<&process::Process>| {
             let pids: Vec<u32> = members.iter().map(|process| process.identity.pid).collect();
             let listeners = process::listening(&pids).unwrap_or_default();
-            let mut ports: Vec<u16> = listeners.iter().map(|listener| listener.port).collect();
-            ports.sort_unstable();
-            ports.dedup();
-            (process::usage(members), ports)
+            let everywhere = |listener: &&Listener| listener.address.is_unspecified();
+            Measured {
+                usage: process::usage(members),
+                ports: distinct(listeners.iter()),
+                on_all_interfaces: distinct(listeners.iter().filter(everywhere)),
+            }
         };
         runs.into_iter().zip(trees.iter().map(measure)).collect()
     }
@@ -89,7 +98,7 @@ impl Supervisor {
     fn service_status(
         &mut self,
         id: ServiceId,
-        measured: &HashMap<RunId, (Usage, Vec<u16>)>,
+        measured: &HashMap<RunId, Measured>,
         now: Now,
     ) -> Option<ServiceStatus> {
         let reason = self.fleet.reason(id);
@@ -101,7 +110,7 @@ impl Supervisor {
         let used = run.and_then(|run| measured.get(&run.id));
         let cpu_percent = run
             .zip(used)
-            .map(|(run, (usage, _))| self.usage.percent(run.id, run.since, usage.cpu, now.monotonic));
+            .map(|(run, used)| self.usage.percent(run.id, run.since, used.usage.cpu, now.monotonic));
         Some(ServiceStatus {
             id: id.0,
             name: member.plan.name.clone(),
@@ -112,9 +121,12 @@ impl Supervisor {
             unstable_restarts: service.unstable,
             uptime_ms: run.map(|run| millis(now.monotonic.saturating_sub(run.since))),
             cpu_percent,
-            memory_bytes: used.map(|(usage, _)| usage.memory),
-            ports: used.map(|(_, ports)| ports.clone()).unwrap_or_default(),
-            watching: !member.plan.watch.is_empty() && service.wanted == Wanted::Up,
+            memory_bytes: used.map(|used| used.usage.memory),
+            ports: used.map(|used| used.ports.clone()).unwrap_or_default(),
+            ports_on_all_interfaces: used.map(|used| used.on_all_interfaces.clone()).unwrap_or_default(),
+            watching: !member.plan.watch.is_empty()
+                && service.wanted == Wanted::Up
+                && service.watch_suspended.is_none(),
             reason: (!reasons.is_empty()).then(|| reasons.join("; ")),
             last_exit: service.last_exit.map(Into::into),
             out_log: member.plan.out_file.clone(),
@@ -123,6 +135,13 @@ impl Supervisor {
             log_date_format: member.plan.log_date_format.clone(),
         })
     }
+}
+
+/// The ports of listeners that are ordered by port.
+fn distinct<'a>(listeners: impl Iterator<Item = &'a Listener>) -> Vec<u16> {
+    let mut ports: Vec<u16> = listeners.map(|listener| listener.port).collect();
+    ports.dedup();
+    ports
 }
 
 fn millis(duration: Duration) -> u64 {

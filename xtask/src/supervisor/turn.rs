@@ -22,8 +22,9 @@ impl Supervisor {
             Message::Arrival(arrival) => self.arrived(arrival, now),
             Message::Probe(run, ProbeReport::Ready) => self.happen_to_run(run, Event::Ready(run), now),
             Message::Probe(run, ProbeReport::NotYet(why)) => self.happen_to_run(run, Event::NotReady(run, why), now),
+            Message::SaidReady(run) => self.said_ready(run, now),
             Message::Drained(run) => self.drained(run),
-            Message::BuildOutput(id, run, lines) => self.build_output(id, run, lines, now),
+            Message::Build(id, run, news) => self.build_news(id, run, news, now),
             Message::Watch(WatchReport::Changed(changed)) => {
                 if let Some(id) = self.fleet.find(&changed.service) {
                     let files = changed.paths.iter().map(|path| path.display().to_string()).collect();
@@ -85,7 +86,7 @@ impl Supervisor {
                 Action::Clear(run) => self.work.clear.push(run),
                 Action::Kill(run) => self.work.kill.push(run),
                 Action::Build => {
-                    if let Some(event) = self.start_build(id) {
+                    if let Some(event) = self.start_build(id, now) {
                         queue.extend(self.fleet.apply(id, event, now));
                     }
                 }

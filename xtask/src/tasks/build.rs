@@ -1,5 +1,6 @@
-//! Runs tasks of `dev.toml` one after the other, their output on the terminal.
+//! Runs tasks of `dev.toml` one after the other, their output on the terminal; what is fresh is skipped.
 
+use super::fresh::{self, Look, Place};
 use crate::plan::{TaskPlan, environment};
 use crate::process::resolve_program;
 use anyhow::{Context as _, Result, ensure};
@@ -11,14 +12,29 @@ use xshell::{Shell, cmd};
 ///
 /// # Errors
 /// Which task failed, and how.
-pub fn run(tasks: &[TaskPlan], shell: &BTreeMap<String, String>) -> Result<()> {
+pub fn run(tasks: &[TaskPlan], shell: &BTreeMap<String, String>, place: &Place) -> Result<()> {
     if tasks.is_empty() {
         return Ok(());
     }
     let sh = Shell::new().context("failed to find the current directory")?;
     for task in tasks {
-        anstream::eprintln!("building {}", task.name);
-        one(&sh, task, shell).with_context(|| format!("task {} failed", task.name))?;
+        let name = &task.name;
+        let stale = match fresh::look(task, place) {
+            Look::Fresh => {
+                anstream::eprintln!("{name} is fresh, skipped");
+                continue;
+            }
+            Look::Stale(stale) => stale,
+        };
+        match &stale.why {
+            Some(why) => anstream::eprintln!("building {name}: {why}"),
+            None => anstream::eprintln!("building {name}"),
+        }
+        stale.begin()?;
+        one(&sh, task, shell).with_context(|| format!("task {name} failed"))?;
+        if let Err(error) = stale.succeeded() {
+            anstream::eprintln!("warning: {name} will run again: {error:#}");
+        }
     }
     Ok(())
 }

@@ -3,3 +3,4 @@
 pub mod bench;
 pub mod build;
 pub mod ci;
+pub mod fresh;

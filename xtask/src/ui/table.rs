@@ -51,7 +51,7 @@ fn one(stack: &Stack) -> String {
 
 fn row(service: &ServiceStatus) -> Vec<String> {
     let or_none = |text: Option<String>| text.unwrap_or_else(|| NONE.to_owned());
-    let ports: Vec<String> = service.ports.iter().map(ToString::to_string).collect();
+    let ports: Vec<String> = service.ports.iter().map(|port| shown(*port, service)).collect();
     vec![
         service.id.to_string(),
         service.name.clone(),
@@ -69,6 +69,16 @@ fn row(service: &ServiceStatus) -> Vec<String> {
         },
         yes_no(service.watching),
     ]
+}
+
+/// A port that other machines can reach is marked as `ss` and `lsof` do.
+fn shown(port: u16, service: &ServiceStatus) -> String {
+    let mark = if service.ports_on_all_interfaces.contains(&port) {
+        "*:"
+    } else {
+        ""
+    };
+    format!("{mark}{port}")
 }
 
 /// Whole seconds at the least: nobody reads the milliseconds of an uptime.

@@ -111,7 +111,8 @@ impl Filter {
     }
 }
 
-fn is_noise(name: &OsStr) -> bool {
+/// Whether a file or directory of this name never counts, wherever it is.
+pub fn is_noise(name: &OsStr) -> bool {
     let Some(name) = name.to_str() else { return false };
     let vim_swap = || name.starts_with('.') && name.rsplit_once(".sw").is_some_and(|(_, last)| last.len() == 1);
     NAMES.contains(&name)

@@ -54,16 +54,13 @@ struct Socket {
 }
 
 fn holder(socket: &Socket, pid: Option<u32>) -> Holder {
-    let command = pid
-        .and_then(|pid| fs::read(format!("/proc/{pid}/cmdline")).ok())
-        .unwrap_or_default();
-    let words: Vec<_> = command.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
+    let command = pid.map(super::arguments).unwrap_or_default();
     Holder {
         port: socket.port,
         address: socket.address,
         pid,
         user: Some(socket.user),
-        command: words.join(" ").trim_end().to_owned(),
+        command: command.join(" ").trim_end().to_owned(),
         cwd: pid.and_then(|pid| fs::read_link(format!("/proc/{pid}/cwd")).ok()),
     }
 }

@@ -1,0 +1,128 @@
+//! Whose ports they are: who holds one before a launch, and whether a run's ports are its own after it.
+//! Who listens is looked up each time; nothing is bound to find out.
+
+use super::State;
+use crate::process::{self, Holder, TreeRoot};
+use std::path::Path;
+
+/// The most characters of a holder's command line that are shown.
+const COMMAND_SHOWN: usize = 120;
+
+/// Who holds one of these ports, and what to do about it; `None` when all are free.
+pub(super) fn held(ports: &[u16]) -> Option<String> {
+    if ports.is_empty() {
+        return None;
+    }
+    // A system that cannot say who listens must not keep a service down: the service itself will find out.
+    let holder = process::holders(ports).ok()?.into_iter().next()?;
+    let stack = holder.pid.and_then(stack_of);
+    let advice = match (&stack, holder.pid) {
+        (Some(stack), _) if stack.is_mine => "; give one of the two another port".to_owned(),
+        (Some(stack), _) => format!(
+            "; stop it with `cargo xtask stop -p {}` there, or take its place with `cargo xtask dev --replace`",
+            stack.profile
+        ),
+        (None, Some(pid)) => format!("; end it (`kill {pid}`), and this one starts by itself"),
+        (None, None) => "; end it, and this one starts by itself".to_owned(),
+    };
+    Some(format!(
+        "port {} is held by {}{advice}",
+        holder.port,
+        describe(&holder, stack.as_ref())
+    ))
+}
+
+/// Whether the ports are the run's own: nobody else listens on them and, with `all`, the run listens on each.
+///
+/// # Errors
+/// Whose they are, or which one is silent.
+pub(super) fn are_own(ports: &[u16], root: TreeRoot, all: bool) -> Result<(), String> {
+    if ports.is_empty() {
+        return Ok(());
+    }
+    let snapshot = process::snapshot().map_err(|error| format!("failed to look at the processes: {error}"))?;
+    let own: Vec<u32> = snapshot
+        .members(&[root])
+        .into_iter()
+        .flatten()
+        .map(|process| process.identity.pid)
+        .collect();
+    let holders = process::holders(ports).map_err(|error| format!("failed to look at the ports: {error}"))?;
+    let is_own = |holder: &Holder| holder.pid.is_some_and(|pid| own.contains(&pid));
+    if let Some(other) = holders.iter().find(|holder| !is_own(holder)) {
+        let beside = if holders.iter().any(|holder| holder.port == other.port && is_own(holder)) {
+            "also "
+        } else {
+            ""
+        };
+        let stack = other.pid.and_then(stack_of);
+        return Err(format!(
+            "port {} is {beside}held by {}",
+            other.port,
+            describe(other, stack.as_ref())
+        ));
+    }
+    let silent = ports
+        .iter()
+        .find(|port| !holders.iter().any(|holder| holder.port == **port));
+    match silent {
+        Some(port) if all => Err(format!("nothing listens on port {port} yet")),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// One of our own stacks, to which a process belongs.
+struct Stack {
+    is_mine: bool,
+    /// In words: which service, profile and workspace.
+    text: String,
+    profile: String,
+}
+
+/// The stack that a process belongs to: its nearest ancestor that is a supervisor has written down what it runs.
+fn stack_of(pid: u32) -> Option<Stack> {
+    let snapshot = process::snapshot().ok()?;
+    let lineage = snapshot.lineage(pid);
+    lineage.iter().find_map(|ancestor| {
+        let arguments = process::arguments(ancestor.identity.pid);
+        let [_, verb, state_dir, profile, ..] = arguments.as_slice() else {
+            return None;
+        };
+        if verb != "supervisor" {
+            return None;
+        }
+        let state = State::read(&Path::new(state_dir).join(profile).join("state.json"))
+            .filter(|state| state.supervisor == ancestor.identity)?;
+        let leads = |pid: u32| lineage.iter().any(|process| process.identity.pid == pid);
+        let service = state.services.iter().find(|service| leads(service.leader.pid));
+        let service = service.map_or_else(String::new, |service| format!("service {} of ", service.name));
+        let is_mine = ancestor.identity.pid == std::process::id();
+        let place = if is_mine {
+            "this stack".to_owned()
+        } else {
+            format!("profile {profile} in {}", state.workspace.display())
+        };
+        Some(Stack {
+            is_mine,
+            text: service + &place,
+            profile: profile.clone(),
+        })
+    })
+}
+
+/// Pid, command, directory and, if it is ours, the stack.
+fn describe(holder: &Holder, stack: Option<&Stack>) -> String {
+    let Some(pid) = holder.pid else {
+        return "a process of another user".to_owned();
+    };
+    let mut command: String = holder.command.chars().take(COMMAND_SHOWN).collect();
+    if command.len() < holder.command.len() {
+        command.push('…');
+    }
+    let place = holder
+        .cwd
+        .as_ref()
+        .map_or_else(String::new, |cwd| format!(" in {}", cwd.display()));
+    let stack = stack.map_or_else(String::new, |stack| format!(", {}", stack.text));
+    format!("pid {pid} ({command}){place}{stack}")
+}

@@ -1,0 +1,550 @@
+//! Whether a task has anything to do: what it is, its inputs and its outputs, compared by content with its last success.
+//! Reads files and keeps one record for each task; runs nothing.
+//!
+//! Inputs are files, directories with all below them, or globs. Below a directory what `.gitignore` files and the watch's
+//! defaults leave out does not count, nor does an output; a path that is named counts whatever ignores it. An input that does
+//! not exist is no basis for a comparison, so the task runs.
+
+use crate::lifecycle::Files;
+use crate::paths;
+use crate::plan::TaskPlan;
+use crate::watch::filter::is_noise;
+use anyhow::{Context as _, Result};
+use globset::{GlobBuilder, GlobMatcher};
+use ignore::{DirEntry, WalkBuilder};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use twox_hash::XxHash3_128;
+
+/// Raised when an older record could be misread.
+const RECORD_VERSION: u32 = 1;
+
+/// Below the state directory; no profile can have this name.
+const DIRECTORY: &str = ".tasks";
+
+/// The workspace whose task it is.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Where relative paths start.
+    pub workspace: PathBuf,
+    /// Where records are kept; never an input.
+    pub state_dir: PathBuf,
+}
+
+/// What a look at a task found.
+#[derive(Debug)]
+pub enum Look {
+    /// Nothing changed since the last success.
+    Fresh,
+    /// It has to run.
+    Stale(Stale),
+}
+
+/// A task that has to run, with what it starts from.
+#[derive(Debug)]
+pub struct Stale {
+    /// What differs from the last success; `None` when there is nothing to compare with.
+    pub why: Option<String>,
+    record: Option<Unsealed>,
+}
+
+/// What becomes the record of a success.
+#[derive(Debug)]
+struct Unsealed {
+    file: PathBuf,
+    definition: String,
+    inputs: Digests,
+    outputs: Vec<String>,
+    place: Place,
+}
+
+/// Paths as people read them, and the hash of what is there.
+type Digests = BTreeMap<String, String>;
+
+/// The last success of a task.
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    version: u32,
+    definition: String,
+    inputs: Digests,
+    outputs: Digests,
+}
+
+/// Looks whether a task has to run.
+pub fn look(task: &TaskPlan, place: &Place) -> Look {
+    if task.inputs.is_empty() {
+        return Look::Stale(Stale {
+            why: None,
+            record: None,
+        });
+    }
+    let file = place.state_dir.join(DIRECTORY).join(format!("{}.json", task.name));
+    let before = Record::read(&file);
+    let definition = definition(task);
+    let inputs = match inputs(task, place) {
+        Ok(inputs) => inputs,
+        Err(why) => {
+            return Look::Stale(Stale {
+                why: Some(why),
+                record: None,
+            });
+        }
+    };
+    let why = before.map(|before| before.differs(&definition, &inputs, &task.outputs, place));
+    if why == Some(None) {
+        return Look::Fresh;
+    }
+    Look::Stale(Stale {
+        why: why.flatten(),
+        record: Some(Unsealed {
+            file,
+            definition,
+            inputs,
+            outputs: task.outputs.clone(),
+            place: place.clone(),
+        }),
+    })
+}
+
+impl Stale {
+    /// The task begins: what it leaves behind when it fails or is cancelled is not its last success.
+    ///
+    /// # Errors
+    /// When the old record cannot be removed.
+    pub fn begin(&self) -> Result<()> {
+        self.record
+            .as_ref()
+            .map_or(Ok(()), |record| paths::remove_if_there(&record.file))
+    }
+
+    /// The task succeeded: until something changes it need not run again. What its inputs were is what they were before it
+    /// ran, so that an edit meanwhile is not lost.
+    ///
+    /// # Errors
+    /// When that cannot be written down; the task will then run again.
+    pub fn succeeded(self) -> Result<()> {
+        let Some(record) = self.record else { return Ok(()) };
+        let outputs = outputs(&record.outputs, &record.place).map_err(anyhow::Error::msg)?;
+        let text = serde_json::to_vec(&Record {
+            version: RECORD_VERSION,
+            definition: record.definition,
+            inputs: record.inputs,
+            outputs,
+        })
+        .context("failed to encode the record of a task")?;
+        paths::private_dir(&record.place.state_dir.join(DIRECTORY))?;
+        paths::write_atomically(&record.file, &text)
+    }
+}
+
+impl Record {
+    /// `None` when there is none, or none of this version that is whole.
+    fn read(file: &Path) -> Option<Self> {
+        let record: Self = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
+        (record.version == RECORD_VERSION).then_some(record)
+    }
+
+    /// What is not as it was.
+    fn differs(&self, definition: &str, inputs: &Digests, patterns: &[String], place: &Place) -> Option<String> {
+        if self.definition != definition {
+            return Some("its definition or environment changed".to_owned());
+        }
+        if let Some(files) = changed(&self.inputs, inputs) {
+            return Some(files.to_string());
+        }
+        match outputs(patterns, place) {
+            Ok(outputs) => changed(&self.outputs, &outputs).map(|files| format!("output {files}")),
+            Err(why) => Some(why),
+        }
+    }
+}
+
+fn changed(before: &Digests, now: &Digests) -> Option<Files> {
+    let mut files = Files::default();
+    let gone = before.keys().filter(|path| !now.contains_key(*path));
+    let new = now.iter().filter(|(path, digest)| before.get(*path) != Some(digest));
+    files.add(gone.chain(new.map(|(path, _)| path)).cloned());
+    (files != Files::default()).then_some(files)
+}
+
+/// What the task is: another program, argument or variable is another task.
+fn definition(task: &TaskPlan) -> String {
+    let TaskPlan {
+        name: _,
+        script,
+        args,
+        cwd,
+        env,
+        inputs,
+        outputs,
+    } = task;
+    let mut hasher = XxHash3_128::new();
+    hasher.write(format!("{:?}", (script, args, cwd, env, inputs, outputs)).as_bytes());
+    digest(&hasher)
+}
+
+fn inputs(task: &TaskPlan, place: &Place) -> Result<Digests, String> {
+    let outputs = patterns("outputs", &task.outputs, place)?;
+    let mut all = Digests::new();
+    for pattern in patterns("inputs", &task.inputs, place)? {
+        if !pattern.gather(true, &outputs, place, &mut all)? {
+            return Err(format!("its input {} does not exist", pattern.text));
+        }
+    }
+    Ok(all)
+}
+
+fn outputs(texts: &[String], place: &Place) -> Result<Digests, String> {
+    let mut all = Digests::new();
+    for pattern in patterns("outputs", texts, place)? {
+        if !pattern.gather(false, &[], place, &mut all)? {
+            return Err(format!("its output {} is missing", pattern.text));
+        }
+    }
+    Ok(all)
+}
+
+fn patterns(key: &str, texts: &[String], place: &Place) -> Result<Vec<Pattern>, String> {
+    texts
+        .iter()
+        .map(|text| Pattern::new(text, place).map_err(|why| format!("read `{text}` of {key}: {why}")))
+        .collect()
+}
+
+/// One of the `inputs` or `outputs`.
+struct Pattern {
+    text: String,
+    /// The path; for a glob the directory where it starts.
+    base: PathBuf,
+    glob: Option<GlobMatcher>,
+}
+
+impl Pattern {
+    fn new(text: &str, place: &Place) -> Result<Self, String> {
+        let path: PathBuf = place.workspace.join(text).components().collect();
+        let is_glob = |text: &str| text.contains(['*', '?', '[', '{']);
+        let (text, named) = (text.to_owned(), Path::new(text));
+        if !is_glob(&text) || path.symlink_metadata().is_ok() {
+            return Ok(Self {
+                text,
+                base: path,
+                glob: None,
+            });
+        }
+        let plain = |part: &std::path::Component<'_>| !is_glob(&part.as_os_str().to_string_lossy());
+        let start: PathBuf = named.components().take_while(plain).collect();
+        let rest: PathBuf = named.components().skip_while(plain).collect();
+        let glob = GlobBuilder::new(&rest.to_string_lossy())
+            .literal_separator(true)
+            .build();
+        Ok(Self {
+            text,
+            base: place.workspace.join(start).components().collect(),
+            glob: Some(glob.map_err(|error| error.kind().to_string())?.compile_matcher()),
+        })
+    }
+
+    fn covers(&self, path: &Path) -> bool {
+        match (&self.glob, path.strip_prefix(&self.base)) {
+            (_, Err(_)) => false,
+            (None, Ok(_)) => true,
+            // A directory that matches covers what is in it.
+            (Some(glob), Ok(rest)) => rest.ancestors().any(|part| glob.is_match(part)),
+        }
+    }
+
+    /// Adds the digests of all files it stands for; `false` when it stands for nothing.
+    fn gather(&self, filtered: bool, without: &[Self], place: &Place, into: &mut Digests) -> Result<bool, String> {
+        let mut found = self.glob.is_none() && self.base.symlink_metadata().is_ok();
+        for path in files(&self.base, filtered, place)? {
+            if !self.covers(&path) {
+                continue;
+            }
+            found = true;
+            if without.iter().any(|other| other.covers(&path)) {
+                continue;
+            }
+            let shown = path.strip_prefix(&place.workspace).unwrap_or(&path);
+            match file_digest(&path) {
+                Ok(digest) => drop(into.insert(shown.display().to_string(), digest)),
+                // It went meanwhile.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(format!("cannot read {}: {error}", shown.display())),
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The files and symbolic links at or below `top`.
+fn files(top: &Path, filtered: bool, place: &Place) -> Result<Vec<PathBuf>, String> {
+    let mut walk = WalkBuilder::new(top);
+    walk.standard_filters(false);
+    let state_dir = place.state_dir.clone();
+    if filtered {
+        walk.git_ignore(true).parents(true).require_git(false);
+        walk.filter_entry(move |entry| entry.depth() == 0 || !is_noise(entry.file_name()) && entry.path() != state_dir);
+    }
+    let mut files = Vec::new();
+    for entry in walk.build() {
+        match entry {
+            Ok(entry) if is_directory(&entry) => {}
+            Ok(entry) => files.push(entry.into_path()),
+            Err(error)
+                if error
+                    .io_error()
+                    .is_some_and(|error| error.kind() == ErrorKind::NotFound) => {}
+            Err(error) => return Err(format!("cannot read all of {}: {error}", top.display())),
+        }
+    }
+    Ok(files)
+}
+
+/// A link that is named stands for the directory it leads to.
+fn is_directory(entry: &DirEntry) -> bool {
+    let own = entry.file_type().is_some_and(|kind| kind.is_dir());
+    own || entry.depth() == 0 && entry.path().is_dir()
+}
+
+/// Of the bytes, whether it can be executed and, for a symbolic link, where it leads.
+fn file_digest(path: &Path) -> std::io::Result<String> {
+    let mut hasher = XxHash3_128::new();
+    let metadata = fs::symlink_metadata(path)?;
+    if metadata.is_symlink() {
+        hasher.write(fs::read_link(path)?.as_os_str().as_bytes());
+        hasher.write(b"\0");
+    }
+    // A link that leads nowhere or to a directory is its text alone.
+    let Ok(target) = fs::metadata(path) else {
+        return Ok(digest(&hasher));
+    };
+    if target.is_file() {
+        hasher.write(&[u8::from(target.permissions().mode() & 0o111 != 0)]);
+        let mut file = File::open(path)?;
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            match file.read(&mut buffer)? {
+                0 => break,
+                count => hasher.write(&buffer[..count]),
+            }
+        }
+    }
+    Ok(digest(&hasher))
+}
+
+fn digest(hasher: &twox_hash::xxhash3_128::Hasher) -> String {
+    format!("{:032x}", hasher.finish_128())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Bench {
+        dir: tempfile::TempDir,
+        task: TaskPlan,
+    }
+
+    impl Bench {
+        fn new(inputs: &[&str], outputs: &[&str]) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let texts = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
+            let task = TaskPlan {
+                name: "client".to_owned(),
+                script: "npm".to_owned(),
+                args: vec!["run".to_owned()],
+                cwd: dir.path().to_owned(),
+                env: BTreeMap::new(),
+                inputs: texts(inputs),
+                outputs: texts(outputs),
+            };
+            Self { dir, task }
+        }
+
+        fn write(&self, path: &str, text: &str) -> &Self {
+            let path = self.dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+            self
+        }
+
+        fn look(&self) -> Look {
+            let workspace = fs::canonicalize(self.dir.path()).unwrap();
+            let state_dir = workspace.join("state");
+            look(&self.task, &Place { workspace, state_dir })
+        }
+
+        fn succeed(&self) -> &Self {
+            let Look::Stale(stale) = self.look() else {
+                panic!("it is fresh")
+            };
+            stale.begin().unwrap();
+            stale.succeeded().unwrap();
+            self
+        }
+
+        #[track_caller]
+        fn fresh(&self) -> &Self {
+            let look = self.look();
+            assert!(matches!(look, Look::Fresh), "{look:?}");
+            self
+        }
+
+        #[track_caller]
+        fn stale(&self, why: &str) -> &Self {
+            let Look::Stale(stale) = self.look() else {
+                panic!("it is fresh")
+            };
+            assert_eq!(stale.why.as_deref().unwrap_or_default(), why);
+            self
+        }
+    }
+
+    #[test]
+    fn content_decides_and_the_changed_file_is_named() {
+        let bench = Bench::new(&["src", "package.json"], &[]);
+        bench
+            .write("src/a.ts", "1")
+            .write("src/b.ts", "1")
+            .write("package.json", "{}");
+        bench.stale("").succeed().fresh();
+        // Written anew with the same bytes.
+        bench.write("src/a.ts", "1").fresh();
+        bench.write("src/a.ts", "2").stale("src/a.ts changed");
+        bench
+            .write("src/c.ts", "")
+            .stale("src/a.ts changed (+1 more)")
+            .succeed()
+            .fresh();
+        fs::remove_file(bench.dir.path().join("src/c.ts")).unwrap();
+        bench.stale("src/c.ts changed").succeed().fresh();
+        fs::set_permissions(bench.dir.path().join("package.json"), fs::Permissions::from_mode(0o755)).unwrap();
+        bench.stale("package.json changed");
+    }
+
+    #[test]
+    fn another_definition_is_another_task() {
+        let mut bench = Bench::new(&["src"], &[]);
+        bench.write("src/a.ts", "1").succeed().fresh();
+        bench.task.env.insert("MODE".to_owned(), Some("production".to_owned()));
+        bench.stale("its definition or environment changed").succeed().fresh();
+        bench.task.args.push("--minify".to_owned());
+        bench.stale("its definition or environment changed");
+    }
+
+    #[test]
+    fn outputs_must_be_what_the_task_left() {
+        let bench = Bench::new(&["src"], &["build/client", "build/*.map"]);
+        bench
+            .write("src/a.ts", "1")
+            .write("build/client/index.html", "x")
+            .write("build/a.map", "x");
+        bench.succeed().fresh();
+        bench
+            .write("build/client/index.html", "y")
+            .stale("output build/client/index.html changed");
+        bench.write("build/client/index.html", "x").fresh();
+        fs::remove_file(bench.dir.path().join("build/a.map")).unwrap();
+        bench
+            .stale("its output build/*.map is missing")
+            .write("build/a.map", "x")
+            .fresh();
+        fs::remove_dir_all(bench.dir.path().join("build/client")).unwrap();
+        bench.stale("its output build/client is missing");
+        // A success that made no output is none to go by.
+        let Look::Stale(stale) = bench.look() else {
+            panic!("it is fresh")
+        };
+        let error = stale.succeeded().unwrap_err();
+        assert_eq!(error.to_string(), "its output build/client is missing");
+    }
+
+    #[test]
+    fn a_run_that_began_is_no_success_until_it_ends() {
+        let bench = Bench::new(&["src"], &[]);
+        bench.write("src/a.ts", "1").succeed().write("src/a.ts", "2");
+        let Look::Stale(stale) = bench.look() else {
+            panic!("it is fresh")
+        };
+        stale.begin().unwrap();
+        drop(stale);
+        // Even back at what once succeeded.
+        bench.write("src/a.ts", "1").stale("");
+        // An edit meanwhile is not lost.
+        let Look::Stale(stale) = bench.look() else {
+            panic!("it is fresh")
+        };
+        bench.write("src/a.ts", "3");
+        stale.succeeded().unwrap();
+        bench.stale("src/a.ts changed");
+    }
+
+    #[test]
+    fn ignored_files_and_outputs_are_no_inputs_unless_they_are_named() {
+        let bench = Bench::new(&[".", "generated/api.ts"], &["build"]);
+        bench
+            .write(".gitignore", "*.log\ngenerated\n")
+            .write("a.ts", "1")
+            .write("generated/api.ts", "1");
+        bench.write("build/a.js", "x").succeed().fresh();
+        bench
+            .write("server.log", "y")
+            .write("node_modules/a/index.js", "y")
+            .write("state/x", "y")
+            .fresh();
+        bench.write("generated/api.ts", "2").stale("generated/api.ts changed");
+    }
+
+    #[test]
+    fn globs_stand_for_what_matches() {
+        let bench = Bench::new(&["src/**/*.ts"], &[]);
+        bench.stale("its input src/**/*.ts does not exist");
+        bench
+            .write("src/deep/a.ts", "1")
+            .write("src/a.css", "1")
+            .succeed()
+            .fresh();
+        bench.write("src/a.css", "2").fresh();
+        bench.write("src/b.ts", "1").stale("src/b.ts changed");
+        let bench = Bench::new(&["src/[.ts"], &[]);
+        bench.stale("read `src/[.ts` of inputs: unclosed character class; missing ']'");
+    }
+
+    #[test]
+    fn a_missing_input_or_no_inputs_at_all_never_skip() {
+        let bench = Bench::new(&["scr"], &[]);
+        bench.succeed().stale("its input scr does not exist");
+        let bench = Bench::new(&[], &["build"]);
+        bench.write("build/a", "1").succeed().stale("");
+    }
+
+    #[test]
+    fn links_count_by_where_they_lead_and_what_is_there() {
+        let bench = Bench::new(&["src"], &[]);
+        bench.write("src/a.ts", "1").write("shared/b.ts", "1");
+        let link = |to: &str| {
+            let path = bench.dir.path().join("src/b.ts");
+            let _ = fs::remove_file(&path);
+            std::os::unix::fs::symlink(to, path).unwrap();
+        };
+        link("../shared/b.ts");
+        bench.succeed().fresh();
+        bench.write("shared/b.ts", "2").stale("src/b.ts changed").succeed();
+        link("nowhere");
+        bench.stale("src/b.ts changed").succeed().fresh();
+        link(".");
+        bench.stale("src/b.ts changed").succeed().fresh();
+    }
+
+    #[test]
+    fn a_broken_record_is_none() {
+        let bench = Bench::new(&["src"], &[]);
+        bench.write("src/a.ts", "1").succeed().fresh();
+        bench.write("state/.tasks/client.json", "{").stale("");
+    }
+}
