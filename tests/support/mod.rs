@@ -10,7 +10,7 @@ mod waiting;
 
 pub use observed::{pid, restarts};
 pub use processes::{free_port, get, is_alive, is_free, parent_of, request, signal, wait_gone};
-pub use program::Running;
+pub use program::{Running, command};
 pub use project::Project;
 pub use rustix::process::Signal;
 pub use serde_json::{Value, json};
@@ -39,7 +39,7 @@ fn build_puppet() -> String {
     let changed = |path: &Path| path.metadata().and_then(|meta| meta.modified()).ok();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/puppet/main.rs");
     if changed(&puppet) < changed(&source) {
-        let mut cargo = program::command(env!("CARGO"));
+        let mut cargo = command(env!("CARGO"));
         cargo.args([
             "build",
             "--quiet",

@@ -214,6 +214,9 @@ pub struct Build {
     /// Tasks; none means those of the profile
     #[arg(value_name = "TASK")]
     pub tasks: Vec<String>,
+    /// Run what is fresh, too
+    #[arg(long)]
+    pub force: bool,
     /// The profile whose environment they get [default: `default_profile` of dev.toml]
     #[arg(short, long, value_name = "P")]
     pub profile: Option<String>,

@@ -4,7 +4,7 @@ use super::workspace::{Workspace, invocation};
 use crate::cli::Build;
 use crate::config::did_you_mean;
 use crate::plan::Options;
-use crate::tasks;
+use crate::tasks::{self, fresh};
 use anyhow::{Result, bail};
 
 pub(super) fn run(workspace: &Workspace, args: &Build) -> Result<u8> {
@@ -33,6 +33,11 @@ pub(super) fn run(workspace: &Workspace, args: &Build) -> Result<u8> {
             plan.profile,
             tasks.join(", ")
         );
+    }
+    if args.force {
+        for build in &builds {
+            fresh::forget(build, &workspace.place())?;
+        }
     }
     tasks::build::run(&builds, &invocation.shell, &workspace.place())?;
     Ok(0)

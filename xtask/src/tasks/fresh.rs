@@ -83,7 +83,7 @@ pub fn look(task: &TaskPlan, place: &Place) -> Look {
             record: None,
         });
     }
-    let file = place.state_dir.join(DIRECTORY).join(format!("{}.json", task.name));
+    let file = record_file(task, place);
     let before = Record::read(&file);
     let definition = definition(task);
     let inputs = match inputs(task, place) {
@@ -109,6 +109,18 @@ pub fn look(task: &TaskPlan, place: &Place) -> Look {
             place: place.clone(),
         }),
     })
+}
+
+/// Forgets the last success of a task, so that it has to run.
+///
+/// # Errors
+/// When its record cannot be removed.
+pub fn forget(task: &TaskPlan, place: &Place) -> Result<()> {
+    paths::remove_if_there(&record_file(task, place))
+}
+
+fn record_file(task: &TaskPlan, place: &Place) -> PathBuf {
+    place.state_dir.join(DIRECTORY).join(format!("{}.json", task.name))
 }
 
 impl Stale {

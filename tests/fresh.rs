@@ -1,0 +1,138 @@
+//! `inputs` and `outputs`: a task whose files are as they were after its last success is skipped, wherever it is asked for.
+
+use crate::support::{Project, pid, restarts, wait_until};
+
+/// A task that notes each run and copies `src/main.ts` to `out/main.js`; with a word in `verdict` it ends with that code.
+fn built(keys: &str) -> Project {
+    Project::new()
+        .file("src/main.ts", "one")
+        .file("verdict", "0")
+        .service("web", "count runs", &format!("min_uptime = 50\n{keys}"))
+        .toml(
+            "[tasks.compile]\nscript = 'sh'\n\
+             args = ['-c', 'echo built >> builds; mkdir -p out; cat src/main.ts > out/main.js; exit $(cat verdict)']\n\
+             inputs = ['src']\noutputs = ['out']\n\
+             [profiles.dev]\nbuild = ['compile']\nservices = ['web']",
+        )
+}
+
+#[test]
+fn build_skips_what_is_fresh_and_names_what_changed() {
+    let project = built("");
+    project.run(&["build"]).ok().says(&["building compile\n"]);
+    project.run(&["build"]).ok().says(&["compile is fresh, skipped"]);
+    // The same bytes, written anew.
+    project.write("src/main.ts", "one");
+    project
+        .run(&["build", "compile"])
+        .ok()
+        .says(&["compile is fresh, skipped"]);
+    project.write("src/main.ts", "two");
+    project
+        .run(&["build"])
+        .ok()
+        .says(&["building compile: src/main.ts changed"]);
+    std::fs::remove_dir_all(project.path("out")).unwrap();
+    project
+        .run(&["build"])
+        .ok()
+        .says(&["building compile: its output out is missing"]);
+    project.edit("echo built", "echo anew");
+    project.run(&["build"]).ok().says(&["building compile: its definition"]);
+    assert_eq!(project.lines("builds"), 4);
+    project.run(&["build", "--force"]).ok().says(&["building compile\n"]);
+    assert_eq!(project.lines("builds"), 5);
+}
+
+#[test]
+fn a_failed_build_is_no_success_even_back_at_what_once_succeeded() {
+    let project = built("");
+    project.run(&["build"]).ok();
+    project.write("src/main.ts", "broken");
+    project.write("verdict", "3");
+    project.run(&["build"]).code(1).says(&["compile"]);
+    project.write("src/main.ts", "one");
+    project.write("verdict", "0");
+    project.run(&["build"]).ok().says(&["building compile"]);
+    assert_eq!(
+        (project.lines("builds"), project.read("out/main.js").as_str()),
+        (3, "one")
+    );
+}
+
+#[test]
+fn dev_skips_what_is_fresh() {
+    let project = built("");
+    project.up().run(&["stop"]).ok();
+    project
+        .run(&["dev", "-d", "--wait"])
+        .ok()
+        .says(&["compile is fresh, skipped"]);
+    assert_eq!(project.lines("builds"), 1);
+    let records = project.path(".dev/.tasks");
+    assert!(records.join("compile.json").is_file());
+}
+
+#[test]
+fn a_watch_restart_builds_only_what_is_stale() {
+    let project = built("build = 'compile'\nwatch = ['src', 'page.html']\nwatch_delay = 50").file("page.html", "one");
+    project.up();
+    assert_eq!(project.lines("builds"), 1);
+    project.write("page.html", "two");
+    wait_until("it runs again", || (project.lines("runs") == 2).then_some(()));
+    assert!(
+        project.events().contains("[web] task compile is fresh, skipped"),
+        "{}",
+        project.events()
+    );
+    project.wait_ready("web");
+    project.write("src/main.ts", "two");
+    wait_until("it runs once more", || (project.lines("runs") == 3).then_some(()));
+    assert_eq!(
+        (project.lines("builds"), project.read("out/main.js").as_str()),
+        (2, "two")
+    );
+    assert_eq!(restarts(&project.wait_ready("web")), 2);
+    // What the supervisor built is fresh for everybody.
+    project.run(&["build"]).ok().says(&["compile is fresh, skipped"]);
+}
+
+#[test]
+fn a_cancelled_build_is_no_success() {
+    let project = built("build = 'compile'\nwatch = ['src']\nwatch_delay = 50");
+    project.edit(
+        "echo built >> builds;",
+        "echo built >> builds; while [ -e hold ]; do sleep 0.02; done;",
+    );
+    let first = pid(&project.up().service_status("web"));
+    project.write("hold", "");
+    project.write("src/main.ts", "two");
+    wait_until("it builds", || (project.lines("builds") == 2).then_some(()));
+    // Back to what the last success was made of: the build that began since then may have written anything.
+    project.write("src/main.ts", "one");
+    wait_until("it builds again", || (project.lines("builds") == 3).then_some(()));
+    assert!(project.events().contains("build cancelled"), "{}", project.events());
+    std::fs::remove_file(project.path("hold")).unwrap();
+    let web = project.wait("web", "is up anew", |web| web["ready"] == true && web["pid"] != first);
+    assert_eq!((project.lines("builds"), restarts(&web)), (3, 1));
+}
+
+#[test]
+fn start_and_restart_build_first() {
+    let project = built("build = 'compile'");
+    project.up().run(&["stop", "web"]).ok();
+    project.write("src/main.ts", "two");
+    project
+        .run(&["start", "web"])
+        .ok()
+        .says(&["building compile: src/main.ts changed"]);
+    project
+        .run(&["restart", "web"])
+        .ok()
+        .says(&["compile is fresh, skipped"]);
+    project.write("src/main.ts", "three");
+    project.write("verdict", "1");
+    let before = pid(&project.wait_ready("web"));
+    project.run(&["restart", "web"]).code(1).says(&["task compile failed"]);
+    assert_eq!(pid(&project.service_status("web")), before, "the old process stays");
+}
