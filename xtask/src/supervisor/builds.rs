@@ -35,7 +35,7 @@ enum Stage {
     /// It is found out whether it has anything to do.
     Looking,
     /// Its processes run.
-    Running(Running),
+    Running(Box<Running>),
     /// Its success is written down.
     Recording,
 }
@@ -141,12 +141,12 @@ impl Supervisor {
             return Some(Event::Built(Err(format!("task {}: {error}", task.name))));
         }
         if let Some(build) = self.builds.get_mut(&id) {
-            build.stage = Stage::Running(Running {
+            build.stage = Stage::Running(Box::new(Running {
                 stale,
                 exit: None,
                 lines: None,
                 gone: false,
-            });
+            }));
         }
         None
     }
@@ -207,13 +207,12 @@ impl Supervisor {
     /// When the task is over: its success is written down, or the turn ends.
     fn decide_build(&mut self, id: ServiceId, now: Now) -> Option<Event> {
         let build = self.builds.get_mut(&id)?;
-        match &build.stage {
-            Stage::Running(Running {
-                gone: true,
-                lines: Some(_),
-                ..
-            }) => {}
-            Stage::Running(_) | Stage::Looking | Stage::Recording => return None,
+        let over = match &build.stage {
+            Stage::Running(running) => running.gone && running.lines.is_some(),
+            Stage::Looking | Stage::Recording => false,
+        };
+        if !over {
+            return None;
         }
         if build.cancelled {
             return self.cancelled(id, now);

@@ -11,7 +11,6 @@ use anyhow::{Context as _, Result, bail};
 use std::fs;
 use std::path::Path;
 use std::sync::mpsc::channel;
-use std::time::Duration;
 
 const DIRECTORIES: usize = 400;
 const FILES: usize = 50;
