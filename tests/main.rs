@@ -25,6 +25,7 @@ mod npm;
 mod owner;
 mod policy;
 mod ports;
+mod prod;
 mod readme;
 mod ready;
 mod stack;

@@ -61,13 +61,25 @@ fn build_puppet() -> String {
 /// Whether a test that needs `program` can run; where it must, in CI, its absence is a failure.
 pub fn has(program: &str) -> bool {
     let paths = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&paths).any(|dir| dir.join(program).is_file());
+    present(
+        program,
+        std::env::split_paths(&paths).any(|dir| dir.join(program).is_file()),
+    )
+}
+
+/// Whether the profile `prod` can run: ElasticMQ (java, and its jar where `dev.toml` looks for it) and Caddy.
+pub fn has_elasticmq() -> bool {
+    let jar = std::env::var_os("ELASTICMQ_JAR").unwrap_or_else(|| "/opt/elasticmq/elasticmq-server.jar".into());
+    has("caddy") && has("java") && present("elasticmq", Path::new(&jar).is_file())
+}
+
+fn present(what: &str, found: bool) -> bool {
     assert!(
         found || std::env::var_os("CI").is_none(),
-        "{program} is not installed, and CI needs it"
+        "{what} is not installed, and CI needs it"
     );
     if !found {
-        println!("skipped: no {program}");
+        println!("skipped: no {what}");
     }
     found
 }

@@ -11,8 +11,8 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::{Project, is_free, wait_until};
 
-/// The ports of `dev.toml`.
-const PORTS: [u16; 5] = [7163, 5173, 8080, 8081, 2019];
+/// The ports of `dev.toml` and of `test.env`.
+const PORTS: [u16; 11] = [7163, 5173, 8080, 8081, 2019, 9324, 17163, 18080, 18081, 12019, 19324];
 
 /// Not a part of the source: what builds and stacks make.
 const LEFT_OUT: [&str; 5] = ["target", ".git", ".dev", "build", "node_modules"];
@@ -42,7 +42,10 @@ impl Tidepool {
             let _ = fs::remove_dir_all(copy.join(made));
         }
         // The stack builds its application with cargo.
-        let project = Project::of(&copy).with_cargo();
+        let mut project = Project::of(&copy).with_cargo();
+        if let Some(jar) = std::env::var("ELASTICMQ_JAR").ok().filter(|jar| !jar.is_empty()) {
+            project = project.env("ELASTICMQ_JAR", &jar);
+        }
         Tidepool { project, _lock: lock }
     }
 }
