@@ -11,6 +11,7 @@
 )]
 
 mod bench;
+mod boot;
 mod check;
 mod design;
 mod dev;

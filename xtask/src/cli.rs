@@ -54,6 +54,12 @@ pub enum Verb {
     Config(Config),
     /// Run tasks
     Build(Build),
+    /// Remember which stacks run
+    Save(Save),
+    /// Start the saved stacks that are not running
+    Resurrect(Resurrect),
+    /// Have the saved stacks started at boot, by systemd or launchd
+    Startup(Startup),
     /// Run this project's own checks: format, lints, tests, documents
     Ci,
     /// Measure this build: restarts, starts, stops, memory, the watch
@@ -231,6 +237,44 @@ pub struct Bench {
     /// How often each is measured [default: each its own number]
     #[arg(long, value_name = "N")]
     pub rounds: Option<usize>,
+}
+
+/// `save`.
+#[derive(Debug, Args)]
+pub struct Save {
+    /// Save also that nothing runs
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `resurrect`.
+#[derive(Debug, Args)]
+pub struct Resurrect {
+    /// Stay, and stop the stacks in order when told to end: for a service manager
+    #[arg(long)]
+    pub foreground: bool,
+}
+
+/// `startup`.
+#[derive(Debug, Args)]
+pub struct Startup {
+    /// What to do
+    #[arg(value_enum, default_value_t = StartupAction::Print)]
+    pub action: StartupAction,
+    /// At this user's login, by the user's own service manager; no other rights are needed
+    #[arg(long)]
+    pub user: bool,
+}
+
+/// What `startup` does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum StartupAction {
+    /// Print what would be installed
+    Print,
+    /// Install it
+    Install,
+    /// Take it away
+    Uninstall,
 }
 
 /// What the hidden verbs are given.

@@ -2,13 +2,15 @@
 //!
 //! From the bottom up; a module imports only what stands above it in this list:
 //!
-//! - pure: [`config`], [`policy`], [`plan`], [`lifecycle`], [`fleet`], [`ui`], [`ipc::protocol`]
-//! - edges, one concern each: [`clock`], [`paths`], [`signal`], [`process`], [`log`], [`watch`], [`readiness`], [`ipc`]
+//! - pure: [`config`], [`policy`], [`plan`], [`boot`], [`lifecycle`], [`fleet`], [`ui`], [`ipc::protocol`]
+//! - edges, one concern each: [`clock`], [`paths`], [`signal`], [`service_manager`], [`process`], [`log`], [`watch`],
+//!   [`readiness`], [`ipc`]
 //! - what acts: [`supervisor`], [`keeper`], [`tasks`]
 //! - what users type: [`commands`], [`cli`]
 //!
 //! Another workspace can depend on this crate and add typed tasks of its own beside [`run`].
 
+pub mod boot;
 pub mod cli;
 pub mod clock;
 pub mod commands;
@@ -23,6 +25,7 @@ pub mod plan;
 pub mod policy;
 pub mod process;
 pub mod readiness;
+pub mod service_manager;
 pub mod signal;
 pub mod supervisor;
 pub mod tasks;

@@ -213,6 +213,18 @@ pub fn make_private(path: &Path, mode: u32) -> Result<()> {
 /// # Errors
 /// When it cannot be written.
 pub fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
+    write_through(path, content, |_| Ok(()))
+}
+
+/// The same, and the new content is on the disk before the old one goes: for what must survive a loss of power.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_durably(path: &Path, content: &[u8]) -> Result<()> {
+    write_through(path, content, File::sync_all)
+}
+
+fn write_through(path: &Path, content: &[u8], finish: impl Fn(&File) -> std::io::Result<()>) -> Result<()> {
     // Two writers at once, in one process or in two, must not share it.
     static WRITES: AtomicU32 = AtomicU32::new(0);
     let number = WRITES.fetch_add(1, Ordering::Relaxed);
@@ -225,6 +237,7 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
             .mode(0o600)
             .open(&temporary)?;
         std::io::Write::write_all(&mut file, content)?;
+        finish(&file)?;
         fs::rename(&temporary, path)
     };
     write().with_context(|| {
@@ -247,7 +260,7 @@ pub fn remove_if_there(path: &Path) -> Result<()> {
 }
 
 /// FNV-1a: the same in every version of the program, unlike the standard library's hash.
-fn fnv1a(bytes: &[u8]) -> u64 {
+pub fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })

@@ -5,7 +5,7 @@ use super::workspace::{Workspace, invocation};
 use super::{logs, replace, stacks, starter, status};
 use crate::cli::Dev;
 use crate::fleet::Goal;
-use crate::ipc::client::{Connection, Unanswered};
+use crate::ipc::client::Connection;
 use crate::ipc::protocol::{Failure, Lease, Reply, Request, ServiceStatus, Stack, Up};
 use crate::log::reader::{self, Line};
 use crate::paths::StackPaths;
@@ -14,16 +14,12 @@ use crate::ui::style::Style;
 use crate::{signal, tasks, ui};
 use anyhow::{Context as _, Result, bail};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
 
 /// How many of its last lines a service that failed is shown with.
 const LAST_LINES: usize = 10;
 
 /// How much of the past is shown to a `dev` that joins a running stack.
 const EARLIER_LINES: usize = 20;
-
-/// How long the end of a stack that is on its way down is awaited before a new one starts.
-const LEAVING_LIMIT: Duration = Duration::from_secs(120);
 
 pub(super) fn run(workspace: &Workspace, args: Dev) -> Result<u8> {
     let (sender, wakes) = channel();
@@ -41,6 +37,7 @@ pub(super) fn run(workspace: &Workspace, args: Dev) -> Result<u8> {
         only: args.only.clone(),
         except: args.except.clone(),
         set: args.set.clone(),
+        stopped: Vec::new(),
         no_watch: args.no_watch,
         no_build: args.no_build,
     };
@@ -73,28 +70,17 @@ struct Session<'a> {
 
 impl Session<'_> {
     fn start(&self, plan: &Plan, invocation: &Invocation, taken_ids: Vec<u32>) -> Result<u8> {
-        let up = || Up {
+        let up = Up {
             plan: plan.clone(),
             invocation: invocation.clone(),
-            taken_ids: taken_ids.clone(),
+            taken_ids,
             lease: if self.args.detach { Lease::Release } else { Lease::Hold },
             goal: if self.args.wait { Goal::Ready } else { Goal::Launched },
             timeout: self.args.timeout,
         };
-        let (mut connection, mut fresh) = starter::reach(self.paths, &plan.state_dir, &plan.profile)?;
-        let (mut follower, earlier) = self.follower(plan)?;
-        let owner = match self.ask(&mut connection, up()) {
-            Ok(owner) => owner,
-            // The stack that ran there was on its way down; ours comes after it.
-            Err(Unanswered::Leaving | Unanswered::Closed) => {
-                if !stacks::wait_until_released(self.paths, LEAVING_LIMIT) {
-                    bail!("the stack of profile {} is still stopping; try again", plan.profile);
-                }
-                (connection, fresh) = starter::reach(self.paths, &plan.state_dir, &plan.profile)?;
-                self.ask(&mut connection, up())?
-            }
-            Err(error) => return Err(error.into()),
-        };
+        let reached = starter::bring_up(self.paths, &up, || self.follower(plan))?;
+        let (connection, owner, fresh) = (reached.connection, reached.owner, reached.fresh);
+        let (mut follower, earlier) = reached.before;
         if self.args.detach {
             return self.detached(connection, plan);
         }
@@ -108,15 +94,6 @@ impl Session<'_> {
             follower.show(&earlier)?;
         }
         follow::follow(&mut follower, connection, owner, self)
-    }
-
-    /// Sends the plan; whether this command now owns the stack.
-    fn ask(&self, connection: &mut Connection, up: Up) -> Result<bool, Unanswered> {
-        connection.send(Request::Up(Box::new(up)))?;
-        match connection.receive()? {
-            Reply::Owner(owner) => Ok(owner),
-            other => Err(Unanswered::Refused(format!("unexpected answer: {other:?}"))),
-        }
     }
 
     /// What follows the logs from now on, and their last lines: what somebody who joins a running stack has missed.
@@ -139,7 +116,7 @@ impl Session<'_> {
     /// Waits until the stack is where `-d` promises it to be.
     fn detached(&self, connection: Connection, plan: &Plan) -> Result<u8> {
         let mut asking = connection.second()?;
-        follow::receive_all(connection, self.sender.clone())?;
+        follow::receive_all(connection, follow::to(self.sender.clone()))?;
         let failures = loop {
             match self.wakes.recv().context("nothing can arrive any more")? {
                 Wake::Reply(Ok(Reply::Done { failures })) => break failures,

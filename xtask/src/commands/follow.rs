@@ -120,8 +120,11 @@ pub(super) trait Launched {
     fn sender(&self) -> Sender<Wake>;
 }
 
-/// Forwards every reply, until the connection ends.
-pub(super) fn receive_all(mut connection: Connection, wake: Sender<Wake>) -> Result<()> {
+/// Forwards every reply, until the connection ends or `forward` says that nobody listens any more.
+pub(super) fn receive_all(
+    mut connection: Connection,
+    forward: impl Fn(Result<Reply, Unanswered>) -> bool + Send + 'static,
+) -> Result<()> {
     std::thread::Builder::new()
         .name("replies".to_owned())
         .spawn(move || {
@@ -131,13 +134,18 @@ pub(super) fn receive_all(mut connection: Connection, wake: Sender<Wake>) -> Res
                     return;
                 }
                 let over = reply.is_err();
-                if wake.send(Wake::Reply(reply)).is_err() || over {
+                if !forward(reply) || over {
                     return;
                 }
             }
         })
         .map(|_| ())
         .context("failed to start the thread that receives replies")
+}
+
+/// Forwards to a command that follows.
+pub(super) fn to(wake: Sender<Wake>) -> impl Fn(Result<Reply, Unanswered>) -> bool + Send {
+    move |reply| wake.send(Wake::Reply(reply)).is_ok()
 }
 
 /// Prints until the stack ends, or until Ctrl-C: that stops the stack if it is ours, and a second one kills it.
@@ -148,7 +156,7 @@ pub(super) fn follow(
     by: &impl Launched,
 ) -> Result<u8> {
     let mut asking = connection.second()?;
-    receive_all(connection, by.sender())?;
+    receive_all(connection, to(by.sender()))?;
     let profile = by.profile();
     let mut interrupts = 0;
     let mut failed = Vec::new();

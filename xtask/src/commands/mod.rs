@@ -6,13 +6,17 @@ mod config;
 mod dev;
 mod flush;
 mod follow;
+mod foreground;
 mod logs;
 mod replace;
 mod restart;
+mod resurrect;
+mod save;
 mod select;
 mod stacks;
 mod start;
 mod starter;
+mod startup;
 mod status;
 mod stop;
 mod workspace;
@@ -87,6 +91,9 @@ fn verb(cli: Cli) -> Result<u8> {
         Verb::Check => check::run(&workspace()?),
         Verb::Config(args) => config::run(&workspace()?, &args),
         Verb::Build(args) => build::run(&workspace()?, &args),
+        Verb::Save(args) => save::run(&workspace()?, &args),
+        Verb::Resurrect(args) => resurrect::run(&workspace()?, &args),
+        Verb::Startup(args) => startup::run(&workspace()?, &args),
         Verb::Ci => crate::tasks::ci::run().map(|()| 0),
         Verb::Bench(args) => crate::tasks::bench::run(&args.names, args.rounds).map(|()| 0),
         Verb::Keeper(args) => crate::keeper::run(&args.state_dir, &args.profile).map(|()| 0),

@@ -1,7 +1,9 @@
 //! Reaches the supervisor of a stack: the one that runs, or a new one under its keeper. Several commands at once make one.
+//! And hands it the plan.
 
 use super::stacks;
-use crate::ipc::client::Connection;
+use crate::ipc::client::{Connection, Unanswered};
+use crate::ipc::protocol::{Reply, Request, Up};
 use crate::keeper::own_program;
 use crate::paths::{Lock, StackPaths};
 use crate::process;
@@ -17,8 +19,56 @@ const START_LIMIT: Duration = Duration::from_secs(10);
 /// How long another command may take to start the stack: it clears what an earlier one left, and starts the supervisor.
 const LOCK_LIMIT: Duration = Duration::from_secs(20);
 
+/// How long the end of a stack that is on its way down is awaited before a new one starts.
+const LEAVING_LIMIT: Duration = Duration::from_secs(120);
+
+/// A stack whose supervisor has taken the plan; it says `Done` when the plan's goal is reached.
+pub(super) struct Reached<T> {
+    pub(super) connection: Connection,
+    /// Whether this connection owns the stack.
+    pub(super) owner: bool,
+    /// Whether its supervisor is a new one.
+    pub(super) fresh: bool,
+    /// What was made before the plan was handed over.
+    pub(super) before: T,
+}
+
+/// Brings a stack in line with a plan, or starts it; `before` runs when its supervisor is there, and before it has the plan.
+pub(super) fn bring_up<T>(paths: &StackPaths, up: &Up, before: impl FnOnce() -> Result<T>) -> Result<Reached<T>> {
+    let plan = &up.plan;
+    let (mut connection, mut fresh) = reach(paths, &plan.state_dir, &plan.profile)?;
+    let before = before()?;
+    let owner = match ask(&mut connection, up) {
+        Ok(owner) => owner,
+        // The stack that ran there was on its way down; ours comes after it.
+        Err(Unanswered::Leaving | Unanswered::Closed) => {
+            if !stacks::wait_until_released(paths, LEAVING_LIMIT) {
+                bail!("the stack of profile {} is still stopping; try again", plan.profile);
+            }
+            (connection, fresh) = reach(paths, &plan.state_dir, &plan.profile)?;
+            ask(&mut connection, up)?
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Reached {
+        connection,
+        owner,
+        fresh,
+        before,
+    })
+}
+
+/// Sends the plan; whether this connection now owns the stack.
+fn ask(connection: &mut Connection, up: &Up) -> Result<bool, Unanswered> {
+    connection.send(Request::Up(Box::new(up.clone())))?;
+    match connection.receive()? {
+        Reply::Owner(owner) => Ok(owner),
+        other => Err(Unanswered::Refused(format!("unexpected answer: {other:?}"))),
+    }
+}
+
 /// Connects to the stack's supervisor, and starts one when there is none; `true` when it was started.
-pub(super) fn reach(paths: &StackPaths, state_dir: &Path, profile: &str) -> Result<(Connection, bool)> {
+fn reach(paths: &StackPaths, state_dir: &Path, profile: &str) -> Result<(Connection, bool)> {
     paths.make(state_dir)?;
     let Some(_starting) = Lock::take_within(&paths.starting, LOCK_LIMIT)? else {
         bail!(

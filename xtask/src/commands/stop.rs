@@ -13,7 +13,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 /// How long a keeper may take to end after its supervisor.
-const KEEPER_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const KEEPER_LIMIT: Duration = Duration::from_secs(10);
 
 pub(super) fn run(workspace: &Workspace, args: &Stop) -> Result<u8> {
     let running = stacks::running(workspace, args.profile.as_deref())?;

@@ -29,7 +29,7 @@ pub use problem::{Located, Place, Problem, Problems};
 pub use service::{Autorestart, Condition, Dependency, EnvValue, Port, Probe, Ready, Rotation, Service, Watch};
 pub use signal::Signal;
 pub use units::Size;
-pub use words::Words;
+pub use words::{Words, quote};
 
 /// A whole `dev.toml` as written.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -43,6 +43,11 @@ pub fn split(line: &str) -> Result<Vec<String>, String> {
     }
 }
 
+/// One word as a shell takes it, in quotes where it needs them.
+pub fn quote(word: &str) -> String {
+    shell_words::quote(word).into_owned()
+}
+
 const COMMENT: &str = "`#` would begin a comment; quote the word that begins with it";
 
 #[cfg(test)]

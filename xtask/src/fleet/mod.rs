@@ -68,6 +68,12 @@ impl Fleet {
     /// `taken` are the ids that other stacks of the workspace use.
     #[must_use]
     pub fn adopt(&mut self, plans: Vec<ServicePlan>, taken: &[u32], now: Now) -> Vec<Task> {
+        self.adopt_but(plans, &[], taken, now)
+    }
+
+    /// The same, but what is new and in `stopped` stays down until the user's start.
+    #[must_use]
+    pub fn adopt_but(&mut self, plans: Vec<ServicePlan>, stopped: &[String], taken: &[u32], now: Now) -> Vec<Task> {
         let gone: Vec<ServiceId> = self
             .members
             .iter()
@@ -82,8 +88,11 @@ impl Fleet {
             tasks.extend(self.step(id, Event::Stop, now));
         }
         for plan in plans {
+            let stays_down = self.find(&plan.name).is_none() && stopped.contains(&plan.name);
             let id = self.enter(plan, taken);
-            tasks.extend(self.bring_up(id, now));
+            if !stays_down {
+                tasks.extend(self.bring_up(id, now));
+            }
         }
         tasks.extend(self.reconcile(now));
         tasks

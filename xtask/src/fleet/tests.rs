@@ -4,7 +4,7 @@ use super::{Fate, Fleet, Goal, ServiceId, Task};
 use crate::clock::Now;
 use crate::config::Condition;
 use crate::fleet::simulation::{dependency, service_plan};
-use crate::lifecycle::{Action, Event, Exit, RunId, State};
+use crate::lifecycle::{Action, Event, Exit, RunId, State, Wanted};
 use crate::plan::ServicePlan;
 use std::time::Duration;
 
@@ -131,4 +131,17 @@ fn the_fate_of_a_dependent_names_the_dependency_that_failed() {
         fleet.reason(WEB).as_deref(),
         Some("waits for db (errored: no such program)")
     );
+}
+
+#[test]
+fn what_the_user_had_stopped_stays_down_until_the_users_start() {
+    let mut fleet = Fleet::default();
+    let stopped = ["web".to_owned()];
+    let tasks = fleet.adopt_but(web_and_db(false), &stopped, &[], at(0));
+    let web = fleet.find("web").unwrap();
+    assert!(!tasks.is_empty() && tasks.iter().all(|(id, _)| *id != web), "{tasks:?}");
+    assert_eq!(fleet.get(web).unwrap().service.state, State::Stopped);
+    // A later `dev` wants all of it.
+    let _ = fleet.adopt(web_and_db(false), &[], at(10));
+    assert_eq!(fleet.get(web).unwrap().service.wanted, Wanted::Up);
 }

@@ -109,6 +109,14 @@ impl Connection {
     /// When it was refused or not answered.
     pub fn ask(&mut self, request: Request) -> Result<Vec<Failure>> {
         self.send(request)?;
+        self.done()
+    }
+
+    /// Waits until the request that was sent is done.
+    ///
+    /// # Errors
+    /// When it was refused or not answered.
+    pub fn done(&mut self) -> Result<Vec<Failure>> {
         loop {
             match self.receive()? {
                 Reply::Done { failures } | Reply::Ended { failures } => return Ok(failures),

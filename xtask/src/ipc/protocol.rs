@@ -79,7 +79,7 @@ pub enum Request {
 }
 
 /// Bring the stack in line with a plan.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Up {
     /// The plan.
     pub plan: Plan,

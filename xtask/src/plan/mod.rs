@@ -15,7 +15,7 @@ pub use environment::{Origin, Origins, ReadFile};
 pub use resolve::{profile_names, resolve, resolve_task};
 
 use crate::config::Condition;
-use crate::policy::Policy;
+use crate::policy::{KILL_LIMIT, Policy};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -39,6 +39,10 @@ pub struct Options {
     pub except: Vec<String>,
     /// `-e K=V`.
     pub set: Vec<(String, String)>,
+    /// Services that are not started: the user had stopped them when the stack was saved. In what a supervisor tells,
+    /// those that are stopped now.
+    #[serde(default)]
+    pub stopped: Vec<String>,
     /// Nothing is watched.
     pub no_watch: bool,
     /// Nothing is built.
@@ -175,6 +179,34 @@ pub struct TaskPlan {
     /// What it writes, likewise.
     #[serde(default)]
     pub outputs: Vec<String>,
+}
+
+impl Plan {
+    /// The longest an orderly stop may take: a service ends after those that depend on it, each in its own time.
+    pub fn stop_limit(&self) -> Duration {
+        let mut limits = BTreeMap::new();
+        self.services
+            .iter()
+            .map(|service| self.stop_limit_of(service, &mut limits))
+            .max()
+            .unwrap_or_default()
+    }
+
+    /// The same from `service` to its last dependency; a plan has no cycles.
+    fn stop_limit_of<'a>(&'a self, service: &'a ServicePlan, known: &mut BTreeMap<&'a str, Duration>) -> Duration {
+        if let Some(limit) = known.get(service.name.as_str()) {
+            return *limit;
+        }
+        let names = service.depends_on.iter().map(|dependency| &dependency.name);
+        let after = names
+            .filter_map(|name| self.services.iter().find(|other| other.name == *name))
+            .map(|other| self.stop_limit_of(other, known))
+            .max()
+            .unwrap_or_default();
+        let limit = service.policy.kill_timeout + KILL_LIMIT + after;
+        known.insert(&service.name, limit);
+        limit
+    }
 }
 
 /// The shell's environment with a service's or task's own changes.

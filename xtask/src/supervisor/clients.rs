@@ -2,7 +2,7 @@
 
 use super::Supervisor;
 use crate::clock::Now;
-use crate::fleet::{Fate, Goal, ServiceId};
+use crate::fleet::{Fate, Goal, Member, ServiceId};
 use crate::ipc::protocol::{Failure, HEARTBEAT, Lease, Reply, Request, Up};
 use crate::ipc::server::ClientId;
 use crate::lifecycle::{Cause, Event, Monotonic, State, Wanted};
@@ -33,8 +33,9 @@ impl Supervisor {
             Request::Leave => self.clients.send(client, &Reply::Owner(false)),
             Request::Kill => self.kill_all(client, now),
             Request::Invocation => {
-                self.clients
-                    .send(client, &Reply::Invocation(Box::new(self.invocation.clone())));
+                let mut invocation = self.invocation.clone();
+                invocation.options.stopped = self.stopped_by_user();
+                self.clients.send(client, &Reply::Invocation(Box::new(invocation)));
             }
             Request::Flush { services } => self.flush(client, &services),
             Request::Reset { services } => self.reset(client, &services, now),
@@ -79,12 +80,23 @@ impl Supervisor {
         self.invocation = up.invocation;
         let services = up.plan.services.clone();
         self.plan = Some(up.plan);
-        let tasks = self.fleet.adopt(services, &up.taken_ids, now);
+        let stopped = std::mem::take(&mut self.invocation.options.stopped);
+        let tasks = self.fleet.adopt_but(services, &stopped, &up.taken_ids, now);
         self.perform(tasks, now);
         self.renew_watches(now);
         self.renew_memory_limits(now);
-        let ids = self.fleet.members().map(|(id, _)| id).collect();
+        let stays_down = |member: &Member| member.service.wanted == Wanted::Down && stopped.contains(&member.plan.name);
+        let awaited = self.fleet.members().filter(|(_, member)| !stays_down(member));
+        let ids = awaited.map(|(id, _)| id).collect();
         self.wait_for(client, ids, up.goal, up.timeout, now);
+    }
+
+    fn stopped_by_user(&self) -> Vec<String> {
+        let down = self
+            .fleet
+            .members()
+            .filter(|(_, member)| member.service.wanted == Wanted::Down);
+        down.map(|(_, member)| member.plan.name.clone()).collect()
     }
 
     fn start(&mut self, client: ClientId, services: &[String], now: Now) {

@@ -1,6 +1,7 @@
-//! Typed tasks on xshell, in the foreground: builds, the project's own checks, the benchmark.
+//! Typed tasks on xshell, in the foreground: builds, the service manager's files, the project's own checks, the benchmark.
 
 pub mod bench;
 pub mod build;
 pub mod ci;
 pub mod fresh;
+pub mod startup;

@@ -1,0 +1,291 @@
+//! `resurrect --foreground`: what a service manager runs. Starts the saved stacks, says when they are up and that their
+//! supervisors answer, and stops them in order when told to end. Its end, however it comes, is the end of what it started.
+
+use super::follow::{self, KILLED};
+use super::workspace::{Workspace, invocation};
+use super::{resurrect, stacks, stop};
+use crate::boot::saved::{Saved, SavedStack};
+use crate::fleet::Goal;
+use crate::ipc::client::{Connection, Unanswered};
+use crate::ipc::protocol::{Failure, Lease, Reply, Request};
+use crate::paths::StackPaths;
+use crate::service_manager::ServiceManager;
+use crate::{clock, signal};
+use anyhow::{Context as _, Result, bail, ensure};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+/// What can wake it.
+enum Wake {
+    /// SIGTERM, SIGINT or SIGHUP.
+    End,
+    /// The supervisor of the stack of this index said something.
+    Reply(usize, Result<Reply, Unanswered>),
+}
+
+/// A stack that it looks after.
+struct Held {
+    profile: String,
+    paths: StackPaths,
+    asking: Connection,
+    /// How long an orderly stop may take.
+    stop_limit: Duration,
+    phase: Phase,
+    /// Whether its supervisor has answered since it was last asked.
+    answered: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Not everything of it is ready yet.
+    Starting,
+    /// Everything is ready, or will not be.
+    Up,
+    /// It was stopped.
+    Down,
+}
+
+struct Foreground {
+    manager: Option<ServiceManager>,
+    held: Vec<Held>,
+    wakes: Receiver<Wake>,
+    said_ready: bool,
+    /// How often it was told to end; the second time kills.
+    asked: u32,
+    /// What makes its end a failure.
+    failed: Vec<String>,
+}
+
+pub(super) fn run(workspace: &Workspace, saved: &Saved) -> Result<u8> {
+    let (sender, wakes) = channel();
+    let ends = sender.clone();
+    signal::on_termination(move || {
+        // The loop that listens may be over: then the command is about to end anyway.
+        let _ = ends.send(Wake::End);
+    })?;
+    let mut foreground = Foreground {
+        manager: ServiceManager::from_environment()?,
+        held: Vec::new(),
+        wakes,
+        said_ready: false,
+        asked: 0,
+        failed: Vec::new(),
+    };
+    ensure!(
+        !saved.stacks.is_empty(),
+        "it was saved that no stack runs; run `cargo xtask save` while the stacks are up"
+    );
+    let mut errors = Vec::new();
+    for stack in &saved.stacks {
+        // A build may take long: whoever told us to end meanwhile does not want the next stack.
+        while let Ok(wake) = foreground.wakes.try_recv() {
+            foreground.take(wake);
+        }
+        if foreground.asked > 0 {
+            break;
+        }
+        foreground.tell(&format!("starting {}", stack.profile));
+        if let Err(error) = foreground.hold(workspace, stack, &sender) {
+            let error = error.context(stack.profile.clone());
+            anstream::eprintln!("{}", super::describe(&error));
+            errors.push(error);
+        }
+    }
+    match errors.pop() {
+        // The manager tries again after a while.
+        Some(error) if foreground.held.is_empty() => Err(error),
+        Some(_) | None => foreground.serve(),
+    }
+}
+
+impl Foreground {
+    /// Starts a stack and owns it, or looks after the one that somebody else has started.
+    fn hold(&mut self, workspace: &Workspace, stack: &SavedStack, sender: &Sender<Wake>) -> Result<()> {
+        let paths = workspace.stack(&stack.profile)?;
+        let (connection, stop_limit, phase) = match stacks::connect(&paths)? {
+            Some(connection) => {
+                let plan = workspace.plan(Some(&stack.profile), &invocation(stack.options()));
+                // Without a plan by the present `dev.toml` the manager's own limit counts.
+                (
+                    connection,
+                    plan.map_or(Duration::ZERO, |plan| plan.stop_limit()),
+                    Phase::Up,
+                )
+            }
+            None => {
+                let (reached, plan) = resurrect::start(workspace, stack, Lease::Hold, Goal::Ready)?;
+                (reached.connection, plan.stop_limit(), Phase::Starting)
+            }
+        };
+        if phase == Phase::Up {
+            connection.wait_without_limit()?;
+        }
+        let index = self.held.len();
+        self.held.push(Held {
+            profile: stack.profile.clone(),
+            paths,
+            asking: connection.second()?,
+            stop_limit,
+            phase,
+            answered: true,
+        });
+        let wake = sender.clone();
+        follow::receive_all(connection, move |reply| wake.send(Wake::Reply(index, reply)).is_ok())
+    }
+
+    fn serve(mut self) -> Result<u8> {
+        let interval = self
+            .manager
+            .as_ref()
+            .and_then(ServiceManager::watchdog)
+            .map(|limit| limit / 2);
+        let mut next = interval.map(|_| clock::monotonic());
+        self.say_ready();
+        while !self.is_over() {
+            let wake = match next {
+                None => Some(self.wakes.recv().context("nothing can arrive any more")?),
+                // `self` keeps no sender, but the signals' thread and each connection do: an error is the deadline.
+                Some(at) => self.wakes.recv_timeout(at.saturating_sub(clock::monotonic())).ok(),
+            };
+            match wake {
+                Some(wake) => self.take(wake),
+                None => {
+                    self.ask_for_signs_of_life();
+                    next = interval.map(|interval| clock::monotonic() + interval);
+                }
+            }
+        }
+        for held in &self.held {
+            stop::await_end(&held.paths, &held.profile)?;
+        }
+        match self.failed.is_empty() {
+            false => bail!(self.failed.join("\n")),
+            true if self.asked > 1 => Ok(KILLED),
+            true => Ok(0),
+        }
+    }
+
+    /// Once told to end, or to fail, it ends when every stack is down.
+    fn is_over(&self) -> bool {
+        self.asked > 0 && self.held.iter().all(|held| held.phase == Phase::Down)
+    }
+
+    fn take(&mut self, wake: Wake) {
+        match wake {
+            Wake::End => self.end(),
+            Wake::Reply(index, Ok(reply)) => self.replied(index, reply),
+            Wake::Reply(index, Err(error)) => self.lost(index, &error),
+        }
+    }
+
+    fn replied(&mut self, index: usize, reply: Reply) {
+        let Some(held) = self.held.get_mut(index) else { return };
+        match reply {
+            Reply::Done { failures } => {
+                if held.phase == Phase::Starting {
+                    held.phase = Phase::Up;
+                }
+                tell_failures(&held.profile, &failures);
+                self.say_ready();
+            }
+            Reply::Ended { failures } => {
+                held.phase = Phase::Down;
+                let text = format!("{} was stopped", held.profile);
+                self.failed.extend(
+                    failures
+                        .iter()
+                        .map(|failure| format!("{}: {}", failure.service, failure.reason)),
+                );
+                self.tell(&text);
+                self.say_ready();
+                self.say_alive();
+            }
+            Reply::Status(_) => {
+                held.answered = true;
+                self.say_alive();
+            }
+            // Somebody's `dev -d` took the ownership away: the stack is looked after all the same.
+            Reply::Owner(_) | Reply::Working | Reply::Leaving | Reply::Refused(_) | Reply::Invocation(_) => {}
+        }
+    }
+
+    /// A supervisor that ends without a word was killed: the manager starts everything anew.
+    fn lost(&mut self, index: usize, error: &Unanswered) {
+        let Some(held) = self.held.get_mut(index) else { return };
+        if held.phase == Phase::Down {
+            return;
+        }
+        held.phase = Phase::Down;
+        self.failed
+            .push(format!("lost the supervisor of {}: {error}", held.profile));
+        if self.asked == 0 {
+            self.end();
+        }
+    }
+
+    /// The first time stops every stack in order, the second time kills.
+    fn end(&mut self) {
+        self.asked += 1;
+        if self.asked == 1
+            && let Some(manager) = &self.manager
+        {
+            let limits = self.held.iter().map(|held| held.stop_limit);
+            manager.stopping(limits.max().unwrap_or_default() + stop::KEEPER_LIMIT);
+        }
+        for held in self.held.iter_mut().filter(|held| held.phase != Phase::Down) {
+            let request = if self.asked == 1 {
+                Request::Shutdown
+            } else {
+                Request::Kill
+            };
+            // A supervisor that is gone is reported by its connection.
+            let _ = held.asking.send(request);
+        }
+        self.tell("stopping");
+    }
+
+    /// A sign of life is worth something only if every supervisor gives one.
+    fn ask_for_signs_of_life(&mut self) {
+        for held in self.held.iter_mut().filter(|held| held.phase != Phase::Down) {
+            held.answered = false;
+            // One that cannot be asked does not answer either.
+            let _ = held.asking.send(Request::Status);
+        }
+        self.say_alive();
+    }
+
+    fn say_alive(&self) {
+        let lives = |held: &Held| held.phase == Phase::Down || held.answered;
+        if let Some(manager) = &self.manager
+            && self.held.iter().all(lives)
+        {
+            manager.alive();
+        }
+    }
+
+    fn say_ready(&mut self) {
+        if self.said_ready || self.asked > 0 || self.held.iter().any(|held| held.phase == Phase::Starting) {
+            return;
+        }
+        self.said_ready = true;
+        let names: Vec<&str> = self.held.iter().map(|held| held.profile.as_str()).collect();
+        let text = format!("{} up", names.join(", "));
+        anstream::eprintln!("{text}");
+        if let Some(manager) = &self.manager {
+            manager.ready(&text);
+        }
+    }
+
+    fn tell(&self, text: &str) {
+        anstream::eprintln!("{text}");
+        if let Some(manager) = &self.manager {
+            manager.status(text);
+        }
+    }
+}
+
+fn tell_failures(profile: &str, failures: &[Failure]) {
+    for Failure { service, reason } in failures {
+        anstream::eprintln!("warning: {profile}: {service}: {reason}");
+    }
+}

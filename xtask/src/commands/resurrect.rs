@@ -1,0 +1,81 @@
+//! `resurrect`: starts the saved stacks that are not running.
+
+use super::starter::{self, Reached};
+use super::workspace::{Workspace, invocation};
+use super::{foreground, replace, save, stacks};
+use crate::boot::saved::{Saved, SavedStack};
+use crate::cli::Resurrect;
+use crate::fleet::Goal;
+use crate::ipc::protocol::{Lease, Up};
+use crate::plan::Plan;
+use crate::{service_manager, tasks, ui};
+use anyhow::{Context as _, Result};
+
+pub(super) fn run(workspace: &Workspace, args: &Resurrect) -> Result<u8> {
+    let saved = save::read(&workspace.state_dir)?;
+    if args.foreground {
+        return foreground::run(workspace, &saved);
+    }
+    let failures = each(&saved, |stack| {
+        let name = &stack.profile;
+        if is_running(workspace, stack)? {
+            return ui::print(&format!("{name} is running already\n"));
+        }
+        let (mut reached, _) = start(workspace, stack, Lease::Release, Goal::Launched)?;
+        let failures = reached.connection.done()?;
+        ui::print(&format!("started {name}\n"))?;
+        stacks::failed(&failures).map_or(Ok(()), Err)
+    });
+    if saved.stacks.is_empty() {
+        anstream::eprintln!("it was saved that no stack runs");
+    }
+    failures.map_or(Ok(0), Err)
+}
+
+/// Does the same for every stack; one that fails does not keep the others down.
+fn each(saved: &Saved, act: impl Fn(&SavedStack) -> Result<()>) -> Option<anyhow::Error> {
+    let failed = |stack: &SavedStack| {
+        let error = act(stack).err()?;
+        Some(
+            format!("{error:#}")
+                .lines()
+                .map(|line| format!("{}: {line}", stack.profile))
+                .collect::<Vec<_>>(),
+        )
+    };
+    let lines: Vec<String> = saved.stacks.iter().filter_map(failed).flatten().collect();
+    (!lines.is_empty()).then(|| anyhow::anyhow!(lines.join("\n")))
+}
+
+/// Whether the stack's supervisor answers.
+pub(super) fn is_running(workspace: &Workspace, stack: &SavedStack) -> Result<bool> {
+    let running = stacks::running(workspace, Some(&stack.profile))?;
+    Ok(!running.is_empty())
+}
+
+/// Starts a saved stack by the present `dev.toml`; it says `Done` when it has reached `goal`.
+pub(super) fn start(
+    workspace: &Workspace,
+    stack: &SavedStack,
+    lease: Lease,
+    goal: Goal,
+) -> Result<(Reached<()>, Plan)> {
+    let mut invocation = invocation(stack.options());
+    for name in service_manager::VARIABLES {
+        invocation.shell.remove(name);
+    }
+    let plan = workspace.plan(Some(&stack.profile), &invocation)?;
+    let paths = workspace.stack(&plan.profile)?;
+    let taken_ids = replace::make_room(&paths, &plan, false)?;
+    tasks::build::run(&plan.builds, &invocation.shell, &workspace.place())?;
+    let up = Up {
+        plan,
+        invocation,
+        taken_ids,
+        lease,
+        goal,
+        timeout: None,
+    };
+    let reached = starter::bring_up(&paths, &up, || Ok(())).context("failed to start the stack")?;
+    Ok((reached, up.plan))
+}
