@@ -144,8 +144,11 @@ impl Supervisor {
         self.write_state();
         while !self.is_over() {
             let first = self.wait(messages);
+            // What arrives while these are taken belongs to the next turn: it has a time of its own, and no flood of
+            // news keeps a deadline from its turn.
+            let news: Vec<Message> = first.into_iter().chain(messages.try_iter()).collect();
             let now = clock::now();
-            for message in first.into_iter().chain(messages.try_iter()) {
+            for message in news {
                 self.take(message, now);
             }
             self.tick(now);

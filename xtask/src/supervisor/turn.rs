@@ -2,7 +2,7 @@
 
 use super::message::Message;
 use super::{Supervisor, send};
-use crate::clock::Now;
+use crate::clock::{self, Now};
 use crate::fleet::{ServiceId, Task};
 use crate::ipc::server::Arrival;
 use crate::lifecycle::{Action, Cause, Event, RunId};
@@ -80,7 +80,8 @@ impl Supervisor {
             match action {
                 Action::Launch(run) => {
                     let event = self.launch(id, run);
-                    queue.extend(self.fleet.apply(id, event, now));
+                    // A hundred launches in one turn take a while: each run begins when it really does.
+                    queue.extend(self.fleet.apply(id, event, clock::now()));
                 }
                 Action::Terminate(run) => self.work.terminate.push(run),
                 Action::Clear(run) => self.work.clear.push(run),
