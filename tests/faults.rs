@@ -2,9 +2,12 @@
 //! fault about, sees that nothing is lost and nothing is left, and that the next `dev -d` works.
 
 mod kills;
+mod scarcity;
 mod silence;
 mod storms;
 mod terminals;
+mod unkillable;
+mod versions;
 
 use crate::support::{Project, Signal, free_port, is_free, parent_of, signal, wait_gone};
 

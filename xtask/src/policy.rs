@@ -17,7 +17,7 @@ pub const LEFTOVER_GRACE: Duration = Duration::from_millis(500);
 pub const KILL_LIMIT: Duration = Duration::from_secs(3);
 /// How often a blocked service looks whether its ports are free.
 pub const BLOCKED_RETRY: Duration = Duration::from_millis(250);
-/// The least delay after a launch that failed for want of resources: a retry at once would fail again.
+/// The delay after a launch that failed for want of resources: a retry at once would fail again.
 pub const SCARCITY_DELAY: Duration = Duration::from_millis(500);
 
 /// What a service's owner asked for in `dev.toml`, resolved.

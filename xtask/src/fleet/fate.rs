@@ -46,6 +46,8 @@ impl Fleet {
             _ if member.service.restart.is_some() && member.service.live_run().is_some() => Fate::Open,
             State::Launching(_) if self.waits_for(member).is_some() => Fate::Reached,
             State::Launching(_) | State::Ending { .. } => Fate::Open,
+            // Between two runs, unless there was no room for a launch.
+            State::WaitingRestart { .. } if member.service.trouble.is_some() => Fate::Failed(self.why(id, member)),
             State::Online(_) | State::WaitingRestart { .. } | State::Stopped => Fate::Reached,
             State::Blocked { .. } | State::Errored => Fate::Failed(self.why(id, member)),
         }

@@ -221,7 +221,7 @@ impl World {
                         .retain(|_, (of, event)| *of != service || !matches!(event, Event::Built(_)));
                     self.builds.remove(&service);
                 }
-                Action::Note(_) => {}
+                Action::Name(_) | Action::Note(_) => {}
             }
         }
     }

@@ -21,6 +21,8 @@ pub enum Unanswered {
     Closed,
     /// It said no.
     Refused(String),
+    /// An answer that this version does not know.
+    Foreign,
     /// Five seconds of silence.
     Silent,
     /// The socket failed.
@@ -35,6 +37,12 @@ impl std::fmt::Display for Unanswered {
             Self::Leaving => write!(f, "the supervisor is about to end; try again"),
             Self::Closed => write!(f, "the supervisor ended before it answered; see supervisor.log"),
             Self::Refused(why) => write!(f, "{why}"),
+            Self::Foreign => write!(
+                f,
+                "the supervisor's answer is not one that xtask {} knows; the stack keeps running: use the xtask that \
+                 started it, or `stop` it and start it anew",
+                env!("CARGO_PKG_VERSION")
+            ),
             Self::Silent => write!(
                 f,
                 "the supervisor has not answered for {} s; it may be suspended (SIGCONT wakes it) or overloaded",
@@ -90,7 +98,7 @@ impl Connection {
                 Ok(_) => {}
                 Err(error) => return Err(unanswered(error)),
             }
-            match serde_json::from_str(&line).map_err(|error| Unanswered::Failed(error.into()))? {
+            match serde_json::from_str(&line).map_err(|_| Unanswered::Foreign)? {
                 Reply::Working => {}
                 Reply::Leaving => return Err(Unanswered::Leaving),
                 Reply::Refused(why) => return Err(Unanswered::Refused(why)),

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Raised when an older peer could misunderstand a newer one; fields that are only added do not raise it.
+/// Raised when an older peer could misunderstand a newer one; fields that are only added do not raise it. `Status`,
+/// `Shutdown`, `Leave`, `Kill` and their replies mean the same in every version.
 pub const PROTOCOL: u32 = 1;
 
 /// How often a supervisor that still works on a request says so; a client takes five seconds of silence for an error.
@@ -141,7 +142,8 @@ pub struct Failure {
 }
 
 /// A running stack, as `status --json` prints it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+#[serde(default)]
 pub struct Stack {
     /// The profile.
     pub profile: String,
@@ -150,12 +152,13 @@ pub struct Stack {
     /// Its services.
     pub services: Vec<ServiceStatus>,
     /// The directory of its logs and state, whose name is the profile's; not part of what `status` prints.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub dir: Option<PathBuf>,
 }
 
 /// The supervisor of a stack.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(default)]
 pub struct SupervisorStatus {
     /// Its process id.
     pub pid: u32,
@@ -166,7 +169,8 @@ pub struct SupervisorStatus {
 }
 
 /// A service, as `status --json` prints it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+#[serde(default)]
 pub struct ServiceStatus {
     /// Unique in the workspace.
     pub id: u32,

@@ -5,7 +5,8 @@ use super::protocol::{Envelope, PROTOCOL, Reply, Request};
 use crate::paths;
 use anyhow::{Context as _, Result};
 use std::collections::HashMap;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -17,6 +18,15 @@ const STACK: usize = 128 * 1024;
 
 /// How long a command may take to read a part of a reply.
 const WRITE_LIMIT: Duration = Duration::from_secs(5);
+
+/// The same, for one that has no writer of its own.
+const INLINE_WRITE_LIMIT: Duration = Duration::from_millis(100);
+
+/// How long a command may say nothing that is served without a thread of its own.
+const INLINE_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long a connection waits when there is not even a descriptor to refuse it with.
+const NO_ROOM_DELAY: Duration = Duration::from_millis(100);
 
 /// A connection's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,7 +48,14 @@ pub enum Arrival {
 /// The open connections, each with the writer that owns its sending side.
 #[derive(Default)]
 pub struct Clients {
-    writers: HashMap<ClientId, (Sender<String>, JoinHandle<()>)>,
+    writers: HashMap<ClientId, Writer>,
+}
+
+enum Writer {
+    /// A thread, so that a slow reader holds nobody up.
+    Thread(Sender<String>, JoinHandle<()>),
+    /// No thread was to be had: what does not fit into the socket's buffer at once is lost, and the client with it.
+    Inline(UnixStream),
 }
 
 /// Binds the socket, mode 0600 in a directory of the user's own, and reports what arrives on it.
@@ -53,19 +70,67 @@ pub fn listen(socket: &Path, report: impl Fn(Arrival) + Clone + Send + 'static) 
     let listener = UnixListener::bind(socket).with_context(|| format!("failed to bind {}", socket.display()))?;
     paths::make_private(socket, 0o600)?;
     spawn("accept", move || {
-        for (number, stream) in listener.incoming().enumerate() {
-            // Out of descriptors: the client sees its connection end and says so; the next one may succeed.
-            let Ok(stream) = stream else { continue };
-            let client = ClientId(number as u64);
-            let Ok(reader) = stream.try_clone() else { continue };
-            report(Arrival::Connected(client, stream));
-            let report_line = report.clone();
-            if spawn("client", move || read_requests(client, reader, report_line)).is_err() {
-                report(Arrival::Gone(client));
-            }
+        for number in 0.. {
+            accept(&listener, ClientId(number), &report);
         }
     })
     .map(drop)
+}
+
+/// Takes one connection in; one there is no room for is told so.
+fn accept(listener: &UnixListener, client: ClientId, report: &(impl Fn(Arrival) + Clone + Send + 'static)) {
+    // Given up when there is no other descriptor left.
+    let spare = File::open("/dev/null");
+    let stream = match listener.accept() {
+        Ok((stream, _)) => stream,
+        Err(error) => {
+            if spare.is_err() {
+                // Nothing to give up: the connection waits until somebody closes something.
+                thread::park_timeout(NO_ROOM_DELAY);
+            }
+            drop(spare);
+            if is_shortage(&error)
+                && let Ok((stream, _)) = listener.accept()
+            {
+                refuse(&stream, &error);
+            }
+            return;
+        }
+    };
+    let (reader, own) = match (stream.try_clone(), stream.try_clone()) {
+        (Ok(reader), Ok(own)) => (reader, own),
+        (Err(error), _) | (_, Err(error)) => return refuse(&stream, &error),
+    };
+    report(Arrival::Connected(client, stream));
+    let report_line = report.clone();
+    if spawn("client", move || read_requests(client, reader, report_line)).is_err() {
+        // No thread to be had: it is served here, while the others wait, for as long as it has something to say.
+        if own.set_read_timeout(Some(INLINE_LIMIT)).is_ok() {
+            read_requests(client, own, report);
+        } else {
+            report(Arrival::Gone(client));
+        }
+    }
+}
+
+fn is_shortage(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
+    )
+}
+
+/// Tells a client why nobody will answer it.
+fn refuse(mut stream: &UnixStream, cause: &dyn std::fmt::Display) {
+    let why = format!(
+        "the supervisor has no room for another connection ({cause}); the stack goes on: try again, end some commands, \
+         or raise `ulimit -n` and `ulimit -u` before the next start"
+    );
+    if let Ok(line) = serde_json::to_string(&Reply::Refused(why)) {
+        // It fits into the socket's buffer; a client that is gone needs no answer.
+        let _ = stream.write_all(format!("{line}\n").as_bytes());
+    }
 }
 
 fn read_requests(client: ClientId, stream: UnixStream, report: impl Fn(Arrival)) {
@@ -84,10 +149,13 @@ fn parse(line: &str) -> Result<Request, String> {
     let value: serde_json::Value = serde_json::from_str(line).map_err(|error| format!("not a request: {error}"))?;
     let theirs = value.get("protocol").and_then(serde_json::Value::as_u64);
     if theirs != Some(u64::from(PROTOCOL)) {
+        if let Some(request) = value.get("request").and_then(lasting) {
+            return Ok(request);
+        }
         let theirs = theirs.map_or_else(|| "none".to_owned(), |version| version.to_string());
         return Err(format!(
             "the supervisor of xtask {} speaks protocol {PROTOCOL}, this command {theirs}; \
-             the stack keeps running: use the xtask that started it, or `stop` and start it anew",
+             the stack keeps running: use the xtask that started it, or `stop` it and start it anew",
             env!("CARGO_PKG_VERSION")
         ));
     }
@@ -101,12 +169,26 @@ fn parse(line: &str) -> Result<Request, String> {
         })
 }
 
+/// The requests that mean the same in every version, so that a stack can always be looked at and stopped.
+fn lasting(request: &serde_json::Value) -> Option<Request> {
+    match request.as_str()? {
+        "Status" => Some(Request::Status),
+        "Shutdown" => Some(Request::Shutdown),
+        "Leave" => Some(Request::Leave),
+        "Kill" => Some(Request::Kill),
+        _ => None,
+    }
+}
+
 impl Clients {
     /// Takes a connection in.
     pub fn add(&mut self, client: ClientId, stream: UnixStream) {
         let (sender, lines) = channel();
-        if let Ok(thread) = spawn("reply", move || write_replies(stream, &lines)) {
-            self.writers.insert(client, (sender, thread));
+        let own = stream.try_clone();
+        match (spawn("reply", move || write_replies(stream, &lines)), own) {
+            (Ok(thread), _) => drop(self.writers.insert(client, Writer::Thread(sender, thread))),
+            (Err(_), Ok(own)) => drop(self.writers.insert(client, Writer::Inline(own))),
+            (Err(_), Err(_)) => {}
         }
     }
 
@@ -117,11 +199,21 @@ impl Clients {
 
     /// Sends a reply; a client that is gone gets none.
     pub fn send(&self, client: ClientId, reply: &Reply) {
-        if let Some((writer, _)) = self.writers.get(&client)
-            && let Ok(line) = serde_json::to_string(reply)
-        {
+        let Some((writer, line)) = self.writers.get(&client).zip(serde_json::to_string(reply).ok()) else {
+            return;
+        };
+        match writer {
             // The writer ends only when its peer is gone, which is reported as `Gone`.
-            let _ = writer.send(line);
+            Writer::Thread(lines, _) => drop(lines.send(line)),
+            Writer::Inline(stream) => {
+                let mut stream = stream;
+                let written = stream
+                    .set_write_timeout(Some(INLINE_WRITE_LIMIT))
+                    .and_then(|()| stream.write_all(format!("{line}\n").as_bytes()));
+                if written.is_err() {
+                    let _ = stream.shutdown(std::net::Shutdown::Both);
+                }
+            }
         }
     }
 
@@ -132,10 +224,12 @@ impl Clients {
 
     /// Ends all connections when everything is written; one that does not read is given up after `WRITE_LIMIT`.
     pub fn close(self) {
-        for (writer, thread) in self.writers.into_values() {
-            drop(writer);
-            // A writer that panicked has nothing more to say.
-            let _ = thread.join();
+        for writer in self.writers.into_values() {
+            if let Writer::Thread(lines, thread) = writer {
+                drop(lines);
+                // A writer that panicked has nothing more to say.
+                let _ = thread.join();
+            }
         }
     }
 }

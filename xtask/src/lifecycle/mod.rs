@@ -142,8 +142,6 @@ pub struct LastExit {
 pub enum Cause {
     /// It ended by itself.
     Exit(Exit),
-    /// It could not be launched for want of resources.
-    Scarcity,
     /// Watched files changed.
     Changed(Files),
     /// This service, which it depends on, came back.
@@ -244,6 +242,8 @@ pub enum Action {
     Clear(RunId),
     /// SIGKILL the run's whole tree.
     Kill(RunId),
+    /// SIGKILL has not ended the run: say which processes are left.
+    Name(RunId),
     /// Start the service's builds.
     Build,
     /// Cancel the running build.
@@ -421,7 +421,6 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exit(exit) => write!(f, "it ended with {exit}"),
-            Self::Scarcity => write!(f, "it could not be launched"),
             Self::Changed(files) => write!(f, "{files}"),
             Self::Dependency(name) => write!(f, "{name} came back"),
             Self::Memory => write!(f, "its memory passed the limit"),

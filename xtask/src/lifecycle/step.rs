@@ -215,15 +215,19 @@ impl Step<'_> {
         if self.service.state != State::Launching(Some(run)) {
             return;
         }
-        match self.after_unstable(Cause::Scarcity) {
-            _ if self.service.wanted == Wanted::Down => self.service.state = State::Stopped,
-            Next::Launch(delay) => {
-                self.note(format!("not launched: {why}"));
-                self.wait_restart(delay.max(SCARCITY_DELAY));
-                self.service.trouble = Some(why);
-            }
-            Next::GiveUp | Next::Rest => self.give_up(why),
+        if self.service.wanted == Wanted::Down {
+            self.service.restart = None;
+            self.service.state = State::Stopped;
+            return;
         }
+        // No run has failed, so none is counted: it is tried again until there is room.
+        if self.service.trouble.as_deref() != Some(why.as_str()) {
+            self.note(format!("not launched: {why}"));
+        }
+        self.service.trouble = Some(why);
+        self.service.state = State::WaitingRestart {
+            until: self.now.monotonic + SCARCITY_DELAY,
+        };
     }
 
     // What became of a run.
@@ -328,10 +332,14 @@ impl Step<'_> {
     }
 
     fn survivors(&mut self, run: RunId, who: String) {
-        if let State::Ending { run: live, .. } = self.service.state
+        if let State::Ending { run: live, phase, .. } = self.service.state
             && live.id == run
         {
-            self.service.trouble = Some(format!("could not be ended: {who}"));
+            let trouble = format!("could not be ended: {who}");
+            if phase == Phase::Stuck {
+                self.note(trouble.as_str());
+            }
+            self.service.trouble = Some(trouble);
         }
     }
 
@@ -489,7 +497,10 @@ impl Step<'_> {
             State::Blocked { retry_at } if retry_at <= self.now.monotonic => {
                 self.service.state = State::Launching(None);
             }
-            State::WaitingRestart { until } if until <= self.now.monotonic => self.launch(),
+            State::WaitingRestart { until } if until <= self.now.monotonic => {
+                // Its trouble goes when the launch succeeds: a retry that fails the same way is no news.
+                self.service.state = State::Launching(None);
+            }
             State::Online(run) => self.tick_online(run),
             State::Ending { run, phase, next } => self.tick_ending(run, phase, next),
             State::Stopped
@@ -538,12 +549,10 @@ impl Step<'_> {
                     phase: Phase::Stuck,
                     next,
                 };
-                let trouble = self
-                    .service
+                self.service
                     .trouble
                     .get_or_insert_with(|| "survives SIGKILL".to_owned());
-                let text = trouble.clone();
-                self.note(text);
+                self.actions.push(Action::Name(run.id));
             }
             Phase::Asked { .. } | Phase::Killed { .. } | Phase::Stuck => {}
         }

@@ -460,6 +460,29 @@ proptest! {
 }
 
 #[test]
+fn a_launch_without_room_is_tried_again_for_ever_and_counts_no_run() {
+    let mut play = Play::new(policy());
+    play.take(Event::Start);
+    for number in 1..100 {
+        let run = RunId(number);
+        play.take(Event::Go(run))
+            .take(Event::Scarce(run, "no process left".to_owned()));
+        assert_eq!(
+            deadline(&play.service, &play.policy),
+            Some(play.at + crate::policy::SCARCITY_DELAY)
+        );
+        assert_eq!(play.service.reason().as_deref(), Some("no process left"));
+        play.pass(crate::policy::SCARCITY_DELAY);
+    }
+    play.runs = 100;
+    play.spawn();
+    assert_eq!(
+        (play.service.restarts, play.service.unstable, play.service.reason()),
+        (0, 0, None)
+    );
+}
+
+#[test]
 fn a_stuck_process_is_named_and_keeps_the_next_run_away() {
     let mut play = Play::online(policy());
     play.take(Event::Stop)
@@ -467,6 +490,7 @@ fn a_stuck_process_is_named_and_keeps_the_next_run_away() {
         .pass(ms(5000))
         .take(Event::Survivors(RunId(1), "pid 5 (sh)".to_owned()));
     play.pass(ms(3000));
+    assert_eq!(play.actions, [Action::Name(RunId(1))]);
     let run = Run {
         id: RunId(1),
         pid: 101,

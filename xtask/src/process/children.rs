@@ -7,13 +7,14 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, PipeReader, PipeWriter};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::sync::mpsc::Sender;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use rustix::io::Errno;
-use rustix::process::{WaitId, WaitIdOptions, WaitOptions, WaitStatus, wait, waitid};
+use rustix::process::{Resource, WaitId, WaitIdOptions, WaitOptions, WaitStatus, getrlimit, wait, waitid};
 
 use crate::lifecycle::Exit;
 
@@ -196,6 +197,7 @@ fn start(launch: &Launch) -> io::Result<Started> {
     } else {
         (None, None)
     };
+    leave_room(&stderr_end)?;
     let mark = (OsString::from(RUN_VARIABLE), OsString::from(launch.run.to_string()));
     let env = launch
         .env
@@ -221,6 +223,19 @@ fn start(launch: &Launch) -> io::Result<Started> {
     let handle = expression.start()?;
     // The expression goes here, and with it our copies of the child's ends: else its output would never end.
     Ok((handle, stdout, stderr, stdin))
+}
+
+/// Descriptors that a launch leaves free: for the look at the processes, for logs, the state, and commands.
+const ROOM: u64 = 16;
+
+/// Refuses when `newest`, the lowest number that was free, is too near to the limit of open files.
+fn leave_room(newest: &impl AsRawFd) -> io::Result<()> {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let number = u64::try_from(newest.as_raw_fd()).unwrap_or_default();
+    if number.saturating_add(ROOM) >= limit {
+        return Err(Errno::MFILE.into());
+    }
+    Ok(())
 }
 
 fn reap_for_ever(report: impl Fn(Death)) {

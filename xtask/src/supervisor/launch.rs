@@ -114,6 +114,14 @@ impl Supervisor {
             .logs
             .follow(plan, (stdout, stderr), &matches, &self.drained_report(run));
         live.streams = live.pumps.len();
+        if live.streams < 2 {
+            // Without a reader its first line would end it: better not launched than launched and lost.
+            let _ = process::kill_tree(&[live.root]);
+            return Err(LaunchError::Failed {
+                program: launch.program,
+                cause: rustix::io::Errno::AGAIN.into(),
+            });
+        }
         live.probe = self.start_probe(run, plan, live.root);
         self.runs.insert(run, live);
         Ok(identity.pid)

@@ -52,6 +52,8 @@ struct Supervisor {
     runs: BTreeMap<RunId, launch::LiveRun>,
     builds: HashMap<ServiceId, builds::Build>,
     work: trees::Work,
+    /// The last look at the processes failed: when the next one is due.
+    blind_until: Option<Monotonic>,
     usage: status::UsageHistory,
     plan: Option<Plan>,
     invocation: Invocation,
@@ -127,6 +129,7 @@ impl Supervisor {
             runs: BTreeMap::new(),
             builds: HashMap::new(),
             work: trees::Work::default(),
+            blind_until: None,
             usage: status::UsageHistory::default(),
             plan: None,
             invocation: Invocation::default(),
@@ -176,7 +179,8 @@ impl Supervisor {
             waiting,
             self.next_heartbeat,
             self.next_memory_look,
-            self.drain_deadline(),
+            self.blind_until,
+            self.drain_deadline().filter(|_| self.blind_until.is_none()),
         ]
         .into_iter()
         .flatten()

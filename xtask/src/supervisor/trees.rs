@@ -16,19 +16,33 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(2);
 /// How often to look meanwhile whether all that it wrote is in the log.
 const DRAIN_LOOK: Duration = Duration::from_millis(50);
 
+/// How long after a look at the processes that failed the next one is taken.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
 /// What is to be done to trees at the end of the turn.
 #[derive(Debug, Default)]
 pub(super) struct Work {
     pub(super) terminate: Vec<RunId>,
     pub(super) clear: Vec<RunId>,
     pub(super) kill: Vec<RunId>,
+    /// What is left of these is to be named.
+    pub(super) name: Vec<RunId>,
     /// Something died: a tree may be gone.
     pub(super) look: bool,
 }
 
 impl Work {
     fn is_empty(&self) -> bool {
-        self.terminate.is_empty() && self.clear.is_empty() && self.kill.is_empty() && !self.look
+        self.terminate.is_empty() && self.clear.is_empty() && self.kill.is_empty() && self.name.is_empty() && !self.look
+    }
+
+    /// Adds what another asks for.
+    fn add(&mut self, other: Self) {
+        self.terminate.extend(other.terminate);
+        self.clear.extend(other.clear);
+        self.kill.extend(other.kill);
+        self.name.extend(other.name);
+        self.look |= other.look;
     }
 }
 
@@ -63,39 +77,66 @@ impl Supervisor {
         draining.map(|draining| draining.look_again).min()
     }
 
-    /// Does the turn's work on trees, until it leads to no more.
+    /// Does the turn's work on trees, until it leads to no more. A look at the processes that fails, for want of a
+    /// descriptor as a rule, proves nothing: the work stays, and is tried again after a moment.
     pub(super) fn settle_trees(&mut self, now: Now) {
         if self.drain_deadline().is_some_and(|at| at <= now.monotonic) {
             self.work.look = true;
         }
         while !self.work.is_empty() {
             let work = std::mem::take(&mut self.work);
-            self.kill_runs(&work.kill, now);
-            let signalled = self.ask_runs(&work, now);
-            if let Err(error) = signalled {
-                self.note(
-                    now.wall,
-                    None,
-                    &format!("error: failed to look at the processes: {error}"),
-                );
+            let done = self
+                .kill_runs(&work.kill, now)
+                .and_then(|()| self.ask_runs(&work, now))
+                .and_then(|()| self.name_survivors(&work.name, now));
+            if let Err(error) = done {
+                if self.blind_until.is_none() {
+                    let text = format!("error: failed to look at the processes, trying again: {error}");
+                    self.note(now.wall, None, &text);
+                }
+                self.blind_until = Some(now.monotonic + LOOK_AGAIN);
+                self.work.add(work);
+                return;
             }
         }
+        self.blind_until = None;
     }
 
-    fn kill_runs(&mut self, runs: &[RunId], now: Now) {
+    fn kill_runs(&mut self, runs: &[RunId], now: Now) -> std::io::Result<()> {
         let roots: Vec<(RunId, TreeRoot)> = runs
             .iter()
             .filter_map(|run| Some((*run, self.runs.get(run)?.root)))
             .collect();
         for (run, root) in roots {
-            let survivors = match process::kill_tree(&[root]) {
-                Ok(killed) => describe(&killed.survivors),
-                Err(error) => Some(error.to_string()),
-            };
-            if let (Some(who), Some(id)) = (survivors, self.runs.get(&run).and_then(|live| live.service)) {
-                self.happen(id, Event::Survivors(run, who), now);
+            let killed = process::kill_tree(&[root])?;
+            if let Some(who) = describe(&killed.survivors) {
+                self.happen_to_run(run, Event::Survivors(run, who), now);
             }
         }
+        Ok(())
+    }
+
+    /// Names what is left of runs that SIGKILL has not ended.
+    fn name_survivors(&mut self, runs: &[RunId], now: Now) -> std::io::Result<()> {
+        if runs.is_empty() {
+            return Ok(());
+        }
+        let snapshot = process::snapshot()?;
+        for run in runs {
+            let Some(root) = self.runs.get(run).map(|live| live.root) else {
+                continue;
+            };
+            let left: Vec<String> = snapshot
+                .members(&[root])
+                .iter()
+                .flatten()
+                .map(|process| survivor(process))
+                .collect();
+            if !left.is_empty() {
+                self.happen_to_run(*run, Event::Survivors(*run, left.join(", ")), now);
+            }
+        }
+        Ok(())
     }
 
     /// Sends the graceful signals, and finds which runs are gone.
@@ -197,6 +238,16 @@ impl LiveRun {
         });
         self.streams > 0 && now < since + DRAIN_LIMIT && !self.pumps.iter().all(Pump::is_idle)
     }
+}
+
+/// A process that lives on after SIGKILL, in words.
+fn survivor(process: &Process) -> String {
+    let state = if process.uninterruptible {
+        "is in an uninterruptible call"
+    } else {
+        "survives SIGKILL"
+    };
+    format!("pid {} ({}) {state}", process.identity.pid, process.name)
 }
 
 fn describe(survivors: &[Survivor]) -> Option<String> {

@@ -67,7 +67,7 @@ impl Supervisor {
         self.perform(tasks, now);
     }
 
-    fn happen_to_run(&mut self, run: RunId, event: Event, now: Now) {
+    pub(super) fn happen_to_run(&mut self, run: RunId, event: Event, now: Now) {
         if let Some(id) = self.runs.get(&run).and_then(|live| live.service) {
             self.happen(id, event, now);
         }
@@ -86,6 +86,7 @@ impl Supervisor {
                 Action::Terminate(run) => self.work.terminate.push(run),
                 Action::Clear(run) => self.work.clear.push(run),
                 Action::Kill(run) => self.work.kill.push(run),
+                Action::Name(run) => self.work.name.push(run),
                 Action::Build => {
                     if let Some(event) = self.start_build(id, now) {
                         queue.extend(self.fleet.apply(id, event, now));
