@@ -1,6 +1,8 @@
 //! Faults made for real: somebody kills, stops, starves or confuses a part of the machinery itself. Each test brings the
 //! fault about, sees that nothing is lost and nothing is left, and that the next `dev -d` works.
 
+mod clock;
+mod files;
 mod kills;
 mod scarcity;
 mod silence;

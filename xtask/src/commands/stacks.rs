@@ -45,7 +45,7 @@ fn is_ours(socket: &Path) -> bool {
 pub(super) fn running(workspace: &Workspace, profile: Option<&str>) -> Result<Vec<Running>> {
     let mut all = Vec::new();
     for name in workspace
-        .known_profiles()
+        .possible_profiles()
         .iter()
         .filter(|name| profile.is_none_or(|profile| profile == *name))
     {
@@ -147,7 +147,7 @@ pub(super) fn status(connection: &mut Connection) -> Result<Option<Stack>> {
 /// nobody starts the stack.
 pub(super) fn clear_stale(paths: &StackPaths) -> Result<()> {
     let Some(state) = State::read(&paths.state) else {
-        // Torn or of another version: its processes, if any, cannot be told from others.
+        // None, or torn: its processes, if any, cannot be told from others.
         return Ok(());
     };
     if state.is_current() {
@@ -180,7 +180,11 @@ pub(super) fn clear_stale(paths: &StackPaths) -> Result<()> {
 
 /// Waits until the keeper has ended: nothing of the stack is left then. `false` when it takes longer than `limit`.
 pub(super) fn wait_until_released(paths: &StackPaths, limit: Duration) -> bool {
-    matches!(Lock::take_within(&paths.alive, limit), Ok(Some(_)))
+    match Lock::take_within(&paths.alive, limit) {
+        Ok(lock) => lock.is_some(),
+        // The directory was removed, and the lock with it: nothing is left to wait for.
+        Err(_) => !paths.dir.exists(),
+    }
 }
 
 /// What failed as an error; `None` when nothing did.

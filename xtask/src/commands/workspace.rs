@@ -74,6 +74,20 @@ impl Workspace {
         StackPaths::new(&self.state_dir, profile)
     }
 
+    /// The profiles that may run here: those that ever have, and those of `dev.toml`, whose files may have been removed.
+    pub(super) fn possible_profiles(&self) -> Vec<String> {
+        let mut names = self.known_profiles();
+        // One that is broken names none; what has run is known all the same.
+        names.extend(
+            self.config()
+                .map(|config| plan::profile_names(&config))
+                .unwrap_or_default(),
+        );
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
     /// The profiles that have ever run here.
     pub(super) fn known_profiles(&self) -> Vec<String> {
         let entries = std::fs::read_dir(&self.state_dir).into_iter().flatten().flatten();

@@ -27,6 +27,8 @@ pub(super) enum Message {
     Watch(WatchReport),
     /// The keeper is gone.
     KeeperGone,
+    /// The stack's files were removed.
+    Uprooted,
     /// SIGTERM, SIGINT or SIGHUP.
     Terminated,
 }

@@ -3,6 +3,7 @@
 
 mod builds;
 mod clients;
+mod ground;
 mod launch;
 mod message;
 mod output;
@@ -65,6 +66,9 @@ struct Supervisor {
     next_heartbeat: Option<Monotonic>,
     next_memory_look: Option<Monotonic>,
     written_state: Vec<u8>,
+    /// Why the state could last not be written.
+    unwritten: Option<String>,
+    ground: ground::Ground,
 }
 
 /// Runs the supervisor of one stack until the stack is down. Its stdin is the keeper's lease, its stdout says once that it
@@ -139,12 +143,15 @@ impl Supervisor {
             next_heartbeat: None,
             next_memory_look: None,
             written_state: Vec::new(),
+            unwritten: None,
+            ground: ground::Ground::default(),
         })
     }
 
     /// The loop: wait for a message or a deadline, take everything that is there, act, answer.
     fn serve(&mut self, messages: &Receiver<Message>) {
         self.write_state();
+        self.watch_ground();
         while !self.is_over() {
             let first = self.wait(messages);
             // What arrives while these are taken belongs to the next turn: it has a time of its own, and no flood of
@@ -180,6 +187,7 @@ impl Supervisor {
             self.next_heartbeat,
             self.next_memory_look,
             self.blind_until,
+            self.ground.look_at,
             self.drain_deadline().filter(|_| self.blind_until.is_none()),
         ]
         .into_iter()

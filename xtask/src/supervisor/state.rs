@@ -9,7 +9,8 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// Raised when an older program could misread it.
+/// Says who wrote it. Fields are only ever added; `boot`, `nonce`, `supervisor` and `socket` mean the same in every version, so
+/// that any can clear up after any other.
 pub const STATE_VERSION: u32 = 1;
 
 /// What is written down of a running stack.
@@ -26,11 +27,13 @@ pub struct State {
     /// Where it listens.
     pub socket: PathBuf,
     /// The profile.
+    #[serde(default)]
     pub profile: String,
     /// The directory of its `dev.toml`.
     #[serde(default)]
     pub workspace: PathBuf,
     /// The leaders that run.
+    #[serde(default)]
     pub services: Vec<Leader>,
 }
 
@@ -46,10 +49,9 @@ pub struct Leader {
 }
 
 impl State {
-    /// Reads a state file; `None` when there is none, or none of this version that is whole.
+    /// Reads a state file; `None` when there is none that is whole.
     pub fn read(path: &Path) -> Option<Self> {
-        let state: Self = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
-        (state.version == STATE_VERSION).then_some(state)
+        serde_json::from_slice(&std::fs::read(path).ok()?).ok()
     }
 
     /// Whether its supervisor still lives.
@@ -92,9 +94,15 @@ impl Supervisor {
                 .unwrap_or_default(),
             services,
         };
-        if let Err(error) = self.write_if_changed(&state) {
-            self.note(clock::wall(), None, &format!("error: {error:#}"));
+        let failed = self
+            .write_if_changed(&state)
+            .err()
+            .map(|error| format!("error: {error:#}"));
+        // Once is enough: it is tried again with every change.
+        if let Some(why) = failed.as_ref().filter(|why| self.unwritten.as_ref() != Some(why)) {
+            self.note(clock::wall(), None, why);
         }
+        self.unwritten = failed;
     }
 
     fn write_if_changed(&mut self, state: &State) -> Result<()> {
@@ -102,7 +110,6 @@ impl Supervisor {
         if text == self.written_state {
             return Ok(());
         }
-        paths::private_dir(&self.paths.dir)?;
         paths::write_atomically(&self.paths.state, &text)?;
         self.written_state = text;
         Ok(())

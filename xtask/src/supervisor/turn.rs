@@ -36,6 +36,7 @@ impl Supervisor {
             }
             // Nobody waits for it: what is written from `set` on counts.
             Message::Watch(WatchReport::Armed { .. }) => {}
+            Message::Uprooted => self.uprooted(now),
             Message::KeeperGone => self.leave("the keeper is gone", now),
             Message::Terminated => self.leave("the supervisor was asked to end", now),
         }
@@ -56,6 +57,9 @@ impl Supervisor {
     pub(super) fn tick(&mut self, now: Now) {
         let tasks = self.fleet.tick(now);
         self.perform(tasks, now);
+        if self.ground.look_at.is_some_and(|at| at <= now.monotonic) {
+            self.look_at_ground(now);
+        }
         if self.next_memory_look.is_some_and(|at| at <= now.monotonic) {
             self.enforce_memory_limits(now);
         }

@@ -7,6 +7,7 @@ pub mod files;
 pub mod filter;
 mod fingerprint;
 mod ground;
+pub mod presence;
 mod roots;
 mod rules;
 #[cfg(test)]
