@@ -69,6 +69,30 @@ fn dev_caddy_then_status_shows_caddy_and_server_online() {
 }
 
 #[test]
+fn kill_9_of_caddy_loses_its_configuration_and_8080_serves_again_by_itself() {
+    if !has("caddy") {
+        return;
+    }
+    let stack = Tidepool::take();
+    stack.run(&["dev", "--caddy", "-d", "--wait"]).ok();
+    let (caddy, server) = (pid(&online(&stack, "caddy")), pid(&online(&stack, "server")));
+    ok_body(8080, "/api/health");
+    signal(caddy, Signal::KILL);
+    let after = stack.wait("server", "is up again", |service| {
+        service["ready"] == true && service["pid"] != server
+    });
+    assert_eq!(restarts(&after), 1);
+    assert_ne!(pid(&online(&stack, "caddy")), caddy);
+    ok_body(8080, "/api/health");
+    assert!(ok_body(8080, "/").contains("<html"), "the built client");
+    assert!(
+        stack
+            .read(".dev/caddy/supervisor.log")
+            .contains("[server] restarted: caddy came back")
+    );
+}
+
+#[test]
 fn a_killed_process_is_restarted_within_restart_delay() {
     let stack = Tidepool::take();
     stack.up();

@@ -80,3 +80,52 @@ fn kill_9_of_npm_alone_leads_to_a_working_restart_and_not_to_a_held_port() {
     assert_ne!(new, node);
     assert!(!crate::support::is_alive(node.parse().unwrap()));
 }
+
+#[test]
+fn a_dev_server_that_writes_into_what_it_watches_is_found_out_and_runs_on() {
+    if !has("npm") {
+        return;
+    }
+    let writer = "require('fs').writeFileSync('src/stamp.json', JSON.stringify({ at: Date.now() }));\n\
+        console.log('up'); setInterval(() => {}, 1000);\n";
+    let project = Project::new()
+        .file("package.json", "{\"name\":\"writer\",\"private\":true,\"scripts\":{\"dev\":\"node main.js\"}}")
+        .file("main.js", writer)
+        .file("src/app.js", "one")
+        .toml(
+            "[services.web]\nscript = \"npm\"\nargs = \"run dev\"\nwatch = [\"src\"]\nwatch_delay = 50\nmin_uptime = 50\n\
+             env = { npm_config_update_notifier = \"false\" }\n[profiles.dev]\nservices = [\"web\"]",
+        );
+    project.run(&["dev", "-d"]).ok();
+    let web = project.wait("web", "is found out", |web| {
+        let reason = web["reason"].as_str().unwrap_or_default();
+        reason.contains("src/stamp.json") && reason.contains("ignore_watch")
+    });
+    assert_eq!(
+        (&web["status"], &web["watching"]),
+        (&"online".into(), &false.into()),
+        "{web:#}"
+    );
+    let known = (pid(&web), crate::support::restarts(&web));
+    assert!(project.events().contains("[web] watching is suspended: src/stamp.json"));
+    // It runs on, whatever changes.
+    project.write("src/app.js", "two");
+    // What it writes is named in ignore_watch, and the restart resumes.
+    project.edit("watch_delay = 50", "watch_delay = 50\nignore_watch = [\"stamp.json\"]");
+    assert_eq!(
+        (pid(&project.service_status("web")), known.1),
+        (known.0, crate::support::restarts(&project.service_status("web")))
+    );
+    project.run(&["restart", "web"]).ok();
+    let web = project.wait_ready("web");
+    assert_eq!(
+        (&web["watching"], &web["reason"]),
+        (&true.into(), &serde_json::Value::Null)
+    );
+    project.write("src/app.js", "three");
+    let again = project.wait("web", "runs again", |now| {
+        now["ready"] == true && now["pid"] != web["pid"]
+    });
+    assert_eq!(crate::support::restarts(&again), known.1 + 2);
+    assert!(project.events().contains("restarted: src/app.js changed"));
+}

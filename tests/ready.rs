@@ -194,3 +194,59 @@ fn a_dependent_with_restart_comes_back_with_its_dependency() {
     project.wait_ready("server");
     assert_eq!(project.lines("other.runs"), 1);
 }
+
+#[test]
+fn a_timeout_is_a_failure_with_the_last_answer_of_the_probe_and_may_still_heal() {
+    let (port, nobody) = (free_port(), free_port());
+    let listen = format!("listen-when {port} open");
+    let http = format!("http = \"http://localhost:{port}/api/health\"");
+    let tcp = format!("tcp = \"127.0.0.1:{nobody}\"");
+    let refused = format!("connect 127.0.0.1:{nobody}: connection refused");
+    let cases: [(&str, &str, &str, bool); 5] = [
+        (&listen, &http, "GET /api/health: 503", true),
+        ("", &tcp, &refused, false),
+        ("", "command = [\"test\", \"-e\", \"open\"]", "test: exit code 1", true),
+        (
+            "out hello",
+            "log = \"never\"",
+            "no line of its output matches `never`",
+            false,
+        ),
+        ("", "notify = true", "it has not sent READY=1", false),
+    ];
+    for (words, probe, error, heals) in cases {
+        let keys = format!("ready = {{ {probe}, timeout = \"400ms\", interval = \"50ms\" }}");
+        let project =
+            Project::new()
+                .service("web", words, &keys)
+                .service("after", "", "min_uptime = 50\ndepends_on = [\"web\"]");
+        let run = project.run(&["dev", "-d", "--wait"]).code(1);
+        let run = run.says(&["error: web: not ready after 400ms: ", error]);
+        run.says(&["error: after: waits for web (not ready after 400ms"]);
+        let web = project.service_status("web");
+        assert_eq!((&web["status"], &web["ready"]), (&json!("online"), &json!(false)));
+        assert!(web["reason"].as_str().unwrap().contains(error), "{web:#}");
+        assert_eq!(project.service_status("after")["status"], "launching");
+        if heals {
+            project.write("open", "");
+            assert_eq!(project.wait_ready("web")["reason"], json!(null));
+            project.wait_ready("after");
+        }
+    }
+}
+
+#[test]
+fn the_output_of_a_probe_never_enters_the_log() {
+    let script = "echo noise; echo noise >&2; echo asked >> asked; test -e go";
+    let keys = format!("ready = {{ command = [\"sh\", \"-c\", \"{script}\"], interval = \"20ms\" }}");
+    let project = Project::new().service("web", "out mine", &keys);
+    project.run(&["dev", "-d"]).ok();
+    wait_until("it was asked often", || (project.lines("asked") > 3).then_some(()));
+    project.write("go", "");
+    project.wait_ready("web");
+    for file in ["web-out.log", "web-error.log"] {
+        assert!(!project.read(&format!(".dev/dev/logs/{file}")).contains("noise"));
+    }
+    assert!(project.read(".dev/dev/logs/web-out.log").contains("mine"));
+    assert!(!project.events().contains("noise"));
+}

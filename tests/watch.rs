@@ -1,13 +1,28 @@
-//! `watch`: an edit restarts what it belongs to, once, after its build.
+//! `watch`: an edit restarts what it belongs to, once. Builds before that are `swap`.
 
-use crate::support::{Project, json, pid, restarts, wait_until};
+use crate::support::{Project, Signal, json, restarts, signal, wait_until};
 
-/// A service that watches `src`, with a build where `build` says so.
+/// A service that watches `src`.
 fn watched(keys: &str) -> Project {
     let keys = format!("min_uptime = 50\nwatch = [\"src\"]\nwatch_delay = \"300ms\"\n{keys}");
     Project::new()
         .file("src/main.rs", "fn main() {}")
         .service("web", "count runs", &keys)
+}
+
+#[track_caller]
+fn expect_event(project: &Project, text: &str) {
+    let events = project.events();
+    assert!(events.contains(text), "no {text:?} in {events}");
+}
+
+/// Does something to files and waits for the restart that it leads to.
+#[track_caller]
+fn restarts_once(project: &Project, what: &str, act: impl FnOnce()) {
+    let before = project.lines("runs");
+    act();
+    wait_until(what, || (project.lines("runs") == before + 1).then_some(()));
+    project.wait_ready("web");
 }
 
 #[test]
@@ -18,7 +33,19 @@ fn an_edit_restarts_the_service_and_the_file_is_named() {
     project.write("src/main.rs", "fn main() { edited() }");
     wait_until("it runs again", || (project.lines("runs") == 2).then_some(()));
     assert_eq!(restarts(&project.wait_ready("web")), 1);
-    assert!(project.events().contains("src/main.rs"), "{}", project.events());
+    expect_event(&project, "[web] restarted: src/main.rs changed (pid ");
+}
+
+#[test]
+fn of_several_changed_files_the_first_is_named_and_the_others_are_counted() {
+    let project = watched("");
+    project.up();
+    for file in ["src/app.rs", "src/b.rs", "src/deep/c.rs", "src/main.rs"] {
+        project.write(file, "// edited");
+    }
+    wait_until("it runs again", || (project.lines("runs") == 2).then_some(()));
+    project.wait_ready("web");
+    expect_event(&project, "[web] restarted: src/app.rs changed (+3 more) (pid ");
 }
 
 #[test]
@@ -64,6 +91,121 @@ fn a_new_directory_is_watched_too() {
 }
 
 #[test]
+fn renames_deletes_links_and_removed_directories_count() {
+    let project = watched("").file("src/deep/old.rs", "").file("lib/linked.rs", "one");
+    std::os::unix::fs::symlink("../lib/linked.rs", project.path("src/linked.rs")).unwrap();
+    project.up();
+    let path = |path: &str| project.path(path);
+    restarts_once(&project, "a rename counts", || {
+        std::fs::rename(path("src/main.rs"), path("src/renamed.rs")).unwrap();
+    });
+    restarts_once(&project, "a delete counts", || {
+        std::fs::remove_file(path("src/renamed.rs")).unwrap();
+    });
+    restarts_once(&project, "what a link leads to counts", || {
+        project.write("lib/linked.rs", "two");
+    });
+    restarts_once(&project, "a directory that goes counts", || {
+        std::fs::remove_dir_all(path("src/deep")).unwrap();
+    });
+    restarts_once(&project, "and one that comes back", || {
+        project.write("src/deep/old.rs", "again");
+    });
+    restarts_once(&project, "with what is in it", || {
+        project.write("src/deep/old.rs", "edited");
+    });
+    assert_eq!(restarts(&project.service_status("web")), 6);
+}
+
+#[test]
+fn a_read_or_a_save_with_the_same_bytes_does_not_restart() {
+    let project = watched("").file("src/other.rs", "same");
+    project.up();
+    for _ in 0..3 {
+        assert_eq!(project.read("src/other.rs"), "same");
+        project.write("src/other.rs", "same");
+    }
+    restarts_once(&project, "an edit counts", || project.write("src/main.rs", "// edited"));
+    assert_eq!(project.lines("runs"), 2);
+    expect_event(&project, "[web] restarted: src/main.rs changed (pid ");
+}
+
+#[test]
+fn edits_that_overflow_the_systems_queue_are_found_all_the_same() {
+    let project = watched("ignore_watch = [\"*.tmp\"]");
+    project.up();
+    let supervisor = project.supervisor();
+    signal(supervisor, Signal::STOP);
+    // Each file is several events; 16,384 is what the kernel keeps for us.
+    for number in 0..8000 {
+        project.write(&format!("src/{number}.tmp"), "x");
+    }
+    project.write("src/late.rs", "// its event is lost");
+    signal(supervisor, Signal::CONT);
+    wait_until("it runs again", || (project.lines("runs") == 2).then_some(()));
+    project.wait_ready("web");
+    expect_event(&project, "[web] restarted: src/late.rs changed (pid ");
+    // And all is watched as before.
+    restarts_once(&project, "an edit counts", || project.write("src/late.rs", "// edited"));
+}
+
+#[test]
+fn its_own_logs_and_state_in_the_watched_directory_do_not_restart() {
+    let keys = "min_uptime = 50\nwatch = true\nwatch_delay = 50\nignore_watch = [\"runs\"]\nout_file = \"web.log\"";
+    let project = Project::new()
+        .file("main.rs", "")
+        .service("web", "count runs flood 200 flood 200", keys);
+    project.up();
+    wait_until("it has logged", || (project.lines("web.log") >= 400).then_some(()));
+    restarts_once(&project, "an edit counts", || project.write("main.rs", "// edited"));
+    assert_eq!(restarts(&project.service_status("web")), 1);
+    expect_event(&project, "[web] restarted: main.rs changed (pid ");
+}
+
+/// The service shows what it was started with; `keys` make its start or its stop slow.
+fn showing(script: &str) -> Project {
+    Project::new().file("src/main.rs", "first").toml(&format!(
+        "[services.web]\nscript = \"sh\"\nargs = ['-c', '''{script}''']\nmin_uptime = 50\nwatch = [\"src\"]\nwatch_delay = 50\n\
+         [profiles.dev]\nservices = [\"web\"]"
+    ))
+}
+
+#[test]
+fn an_edit_during_the_stop_is_not_lost() {
+    let stopping = "trap 'touch stopping; while [ -e hold ]; do sleep 0.02; done; exit 0' INT";
+    let project = showing(&format!(
+        "{stopping}; cat src/main.rs >> seen; echo >> seen; while :; do sleep 0.02; done"
+    ));
+    project.edit("min_uptime = 50", "min_uptime = 50\nkill_timeout = \"60s\"");
+    project.up();
+    project.write("hold", "");
+    project.write("src/main.rs", "second");
+    wait_until("it stops", || project.path("stopping").exists().then_some(()));
+    assert_eq!(project.service_status("web")["status"], "stopping");
+    project.write("src/main.rs", "third");
+    // What is seen of it before the end of the stop is known to the next run.
+    std::fs::remove_file(project.path("hold")).unwrap();
+    wait_until("the last edit runs", || {
+        (project.read("seen").ends_with("third\n")).then_some(())
+    });
+}
+
+#[test]
+fn an_edit_during_the_start_is_not_lost() {
+    let project = showing("cat src/main.rs >> seen; echo >> seen; exec sleep 1000");
+    project.edit("min_uptime = 50", "min_uptime = \"2s\"");
+    project.run(&["dev", "-d"]).ok();
+    wait_until("it started", || (project.read("seen") == "first\n").then_some(()));
+    assert_eq!(project.service_status("web")["ready"], false);
+    project.write("src/main.rs", "second");
+    wait_until("the last edit runs", || {
+        (project.read("seen").ends_with("second\n")).then_some(())
+    });
+    let web = project.wait_ready("web");
+    assert_eq!((restarts(&web), &web["unstable_restarts"]), (1, &json!(0)));
+}
+
+#[test]
 fn ignored_files_do_not_restart() {
     let project = watched("ignore_watch = [\"*.test.ts\", \"generated\"]")
         .file(".gitignore", "*.tmp\n")
@@ -106,55 +248,9 @@ fn no_watch_leaves_it_out() {
     // With the next dev it is watched again; only then does an edit count.
     project.up();
     assert_eq!(project.service_status("web")["watching"], true);
-}
-
-#[test]
-fn a_build_runs_before_the_restart_and_a_failed_one_keeps_the_old_process() {
-    let project = watched("build = \"compile\"").file("verdict", "0").toml(
-        "[tasks.compile]\nscript = \"sh\"\nargs = ['-c', 'echo built >> builds; cat verdict; exit $(cat verdict)']\n\
-         [profiles.dev]\nservices = [\"web\"]",
-    );
-    project.up();
-    let first = pid(&project.service_status("web"));
-    assert_eq!((project.lines("builds"), project.lines("runs")), (1, 1));
-    project.write("verdict", "7");
-    project.write("src/main.rs", "broken");
-    let web = project.wait("web", "says that the build failed", |web| {
-        web["reason"].is_string() && web["status"] == "online"
+    restarts_once(&project, "an edit counts again", || {
+        project.write("src/main.rs", "// once more");
     });
-    assert_eq!(
-        (pid(&web), &web["ready"], project.lines("runs")),
-        (first, &json!(true), 1)
-    );
-    assert!(web["reason"].as_str().unwrap().contains("compile"), "{web:#}");
-    project.write("verdict", "0");
-    project.write("src/main.rs", "mended");
-    let web = project.wait("web", "is rebuilt", |web| web["ready"] == true && web["pid"] != first);
-    assert_eq!(
-        (project.lines("builds"), project.lines("runs"), &web["reason"]),
-        (3, 2, &json!(null))
-    );
-}
-
-#[test]
-fn an_edit_during_a_build_is_built_too() {
-    let project = watched("build = \"compile\"").toml(
-        "[tasks.compile]\nscript = \"sh\"\nargs = ['-c', 'echo built >> builds; cat src/main.rs > bin; while [ -e hold ]; do sleep 0.02; done']\n\
-         [profiles.dev]\nservices = [\"web\"]",
-    );
-    project.up();
-    project.write("hold", "");
-    project.write("src/main.rs", "second");
-    wait_until("the build is under way", || {
-        (project.lines("builds") == 2).then_some(())
-    });
-    project.wait_status("web", "building");
-    project.write("src/main.rs", "third");
-    std::fs::remove_file(project.path("hold")).unwrap();
-    wait_until("the last edit is built", || {
-        (project.read("bin") == "third").then_some(())
-    });
-    project.wait("web", "is up", |web| web["status"] == "online" && web["ready"] == true);
 }
 
 #[test]
@@ -174,4 +270,30 @@ fn a_stopped_service_stays_stopped_when_its_files_change() {
         (project.lines("runs"), &project.service_status("web")["status"]),
         (1, &json!("stopped"))
     );
+    // A start resumes.
+    project.run(&["start", "web"]).ok();
+    project.wait_ready("web");
+    restarts_once(&project, "an edit counts again", || {
+        project.write("src/main.rs", "// once more");
+    });
+    assert_eq!(project.lines("runs"), 3);
+}
+
+#[test]
+fn a_dependent_that_asked_for_it_restarts_too() {
+    let project = watched("")
+        .service(
+            "page",
+            "count page.runs",
+            "min_uptime = 50\ndepends_on = { web = { condition = \"ready\", restart = true } }",
+        )
+        .service("other", "count other.runs", "min_uptime = 50\ndepends_on = [\"web\"]");
+    project.up();
+    project.write("src/main.rs", "// edited");
+    wait_until("the dependent runs again", || {
+        (project.lines("page.runs") == 2).then_some(())
+    });
+    project.wait_ready("page");
+    expect_event(&project, "[page] restarted: web came back (pid ");
+    assert_eq!((project.lines("runs"), project.lines("other.runs")), (2, 1));
 }

@@ -63,6 +63,12 @@ fn perform(word: &str, words: &mut dyn Iterator<Item = String>) {
         "take" => fs::remove_file(next()).unwrap(),
         "exit" => exit(number(&next())),
         "exit-when" => exit_when(next(), number(&next())),
+        "exit-unless" => {
+            let (file, code) = (next(), number(&next()));
+            if !Path::new(&file).exists() {
+                exit(code);
+            }
+        }
         "die" => die(&next()),
         // Signals: INT, TERM and HUP alike.
         "ignore" => on_signal(|| {}),

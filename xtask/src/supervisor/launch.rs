@@ -9,7 +9,7 @@ use crate::log;
 use crate::plan::{Probe, ServicePlan, environment};
 use crate::process::{self, Identity, Launch, LaunchError, RunTag, Spawned, TreeRoot};
 use crate::readiness::notify::{Notice, NotifyHandle};
-use crate::readiness::{self, ProbeHandle};
+use crate::readiness::{self, ProbeHandle, ProbeReport};
 use std::ffi::OsString;
 use std::io::PipeWriter;
 use std::path::{Path, PathBuf};
@@ -185,9 +185,16 @@ impl Supervisor {
             Probe::Command(words) => answers_itself(self.command_probe(run, plan, &words), ports, root),
             Probe::Ports => Box::new(move || ports::are_own(&ports, root, true)),
             // These come by themselves: a line of output, a datagram.
-            Probe::Log(_) | Probe::Notify => return None,
+            Probe::Log(pattern) => return self.not_yet(run, format!("no line of its output matches `{pattern}`")),
+            Probe::Notify => return self.not_yet(run, "it has not sent READY=1".to_owned()),
         };
         self.ask(run, plan, probe)
+    }
+
+    /// What is said of a run that nobody asks.
+    fn not_yet(&self, run: RunId, why: String) -> Option<ProbeHandle> {
+        send(&self.sender, Message::Probe(run, ProbeReport::NotYet(why)));
+        None
     }
 
     /// A run has said that it is ready; its word counts once its ports are its own.

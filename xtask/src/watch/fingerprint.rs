@@ -48,13 +48,14 @@ pub struct Print {
 }
 
 impl Print {
-    /// The state that is nobody's news, as found at `now`.
-    pub fn baseline(stat: Stat, hash: Option<u64>, kind: Kind, now: Duration) -> Self {
+    /// The state that is nobody's news, as found at `now`; `settled` when it is known to be older than the watch.
+    pub fn baseline(stat: Stat, hash: Option<u64>, kind: Kind, now: Duration, settled: bool) -> Self {
+        let doubtful_until = if settled { Duration::ZERO } else { now + EVENT_LATENCY };
         Self {
             stat,
             hash,
             kind,
-            doubtful_until: now + EVENT_LATENCY,
+            doubtful_until,
         }
     }
 
@@ -77,6 +78,11 @@ impl Print {
         })
     }
 
+    /// Whether it is of a file without content, as a truncated one is for a moment.
+    pub fn is_empty(&self) -> bool {
+        self.kind == Kind::File && (self.stat.len == 0 || self.hash == Some(hash(&[])))
+    }
+
     /// Whether `new` is another content, when the first event that led to it arrived at `touched`.
     pub fn differs(&self, new: &Self, touched: Duration) -> bool {
         if touched < self.doubtful_until {
@@ -87,6 +93,20 @@ impl Print {
             (None, _) | (_, None) => self.stat != new.stat,
         }
     }
+}
+
+/// Whether a file was last touched clearly before `moment`, in a way that no program can pretend: by its change time.
+pub fn settled_before(path: &Path, moment: SystemTime) -> bool {
+    /// File times come from a clock that stands still between two of the system's ticks.
+    const TICK: Duration = Duration::from_millis(20);
+    let Ok(metadata) = fs::symlink_metadata(path) else {
+        return false;
+    };
+    let (Ok(seconds), Ok(nanos)) = (u64::try_from(metadata.ctime()), u64::try_from(metadata.ctime_nsec())) else {
+        return false;
+    };
+    let changed = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_nanos(nanos);
+    changed + TICK < moment
 }
 
 /// What a print was taken of.
@@ -151,9 +171,40 @@ mod tests {
 
     #[test]
     fn an_event_right_after_a_silent_look_counts() {
-        let old = Print::baseline(print(1, None).stat, Some(7), Kind::File, Duration::from_secs(1));
-        assert!(old.differs(&print(1, Some(7)), Duration::from_millis(1049)));
-        assert!(!old.differs(&print(1, Some(7)), Duration::from_millis(1050)));
+        let look = |settled| {
+            Print::baseline(
+                print(1, None).stat,
+                Some(7),
+                Kind::File,
+                Duration::from_secs(1),
+                settled,
+            )
+        };
+        assert!(look(false).differs(&print(1, Some(7)), Duration::from_millis(1049)));
+        assert!(!look(false).differs(&print(1, Some(7)), Duration::from_millis(1050)));
+        // Unless the file is known to be older than the watch: then the event is of a later write.
+        assert!(!look(true).differs(&print(1, Some(7)), Duration::from_millis(1049)));
+        assert!(look(true).differs(&print(1, Some(8)), Duration::from_millis(1049)));
+    }
+
+    #[test]
+    fn a_file_is_settled_when_nothing_touched_it_since() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("file");
+        fs::write(&file, "bytes").unwrap();
+        let changed = fs::metadata(&file).unwrap().modified().unwrap();
+        assert!(settled_before(&file, changed + Duration::from_millis(21)));
+        assert!(!settled_before(&file, changed + Duration::from_millis(19)));
+        // An old time of the content says nothing: somebody may have copied it here just now.
+        fs::File::open(&file)
+            .unwrap()
+            .set_modified(SystemTime::UNIX_EPOCH)
+            .unwrap();
+        assert!(!settled_before(&file, changed));
+        assert!(!settled_before(
+            &temp.path().join("none"),
+            changed + Duration::from_secs(9)
+        ));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use super::WatchSpec;
 use super::filter::Filter;
-use super::fingerprint::{Kind, LARGEST_HASHED, Print, Stat, file_hash};
+use super::fingerprint::{Kind, LARGEST_HASHED, Print, Stat, file_hash, settled_before};
 use super::ground::{Ground, Touch, TouchKind};
 use super::roots::Root;
 use super::rules::Rules;
@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// How long a path that was touched may take until its writer is done: a save that truncates first, or removes and
 /// renames, is judged by its end. A writer that closes the file is done at once.
@@ -42,6 +42,8 @@ pub struct Tree {
     pub(super) unread: Vec<PathBuf>,
     /// The roots, links or rules are not what the index was made of.
     pub stale: bool,
+    /// When the watch was asked for.
+    pub(super) since: SystemTime,
     /// The first thing that could not be watched.
     pub trouble: Option<String>,
 }
@@ -61,6 +63,8 @@ pub(super) struct Directory {
 pub(super) struct Pending {
     first: Duration,
     due: Duration,
+    /// Since when looks have found it without content.
+    emptied: Option<Duration>,
 }
 
 impl Tree {
@@ -82,6 +86,7 @@ impl Tree {
             pending: BTreeMap::new(),
             unread: Vec::new(),
             stale: false,
+            since: SystemTime::UNIX_EPOCH,
             trouble: None,
         })
     }
@@ -150,11 +155,11 @@ impl Tree {
         self.pending.retain(|path, pending| {
             let is_due = pending.due <= now;
             if is_due {
-                due.push((path.clone(), pending.first));
+                due.push((path.clone(), *pending));
             }
             !is_due
         });
-        let changed = due.into_iter().filter(|(path, first)| self.look(path, *first));
+        let changed = due.into_iter().filter(|(path, pending)| self.look(path, *pending, now));
         // Two lines, because `shown` borrows what `look` changes.
         let changed: Vec<_> = changed.map(|(path, _)| path).collect();
         let mut shown: Vec<_> = changed.iter().map(|path| self.shown(path)).collect();
@@ -165,6 +170,7 @@ impl Tree {
 
     /// Reads some files whose hash is not known yet, at most `files` of them or `bytes`; false when none is left.
     pub fn read_ahead(&mut self, mut files: usize, mut bytes: u64) -> bool {
+        let since = self.since;
         while files > 0 && bytes > 0 {
             let Some(path) = self.unread.pop() else { return false };
             if self.pending.contains_key(&path) {
@@ -176,12 +182,10 @@ impl Tree {
             if print.hash.is_none() && unchanged && print.stat.len <= LARGEST_HASHED {
                 files -= 1;
                 bytes = bytes.saturating_sub(print.stat.len);
-                *print = Print::baseline(
-                    print.stat,
-                    file_hash(&path, print.stat.len),
-                    Kind::File,
-                    clock::monotonic(),
-                );
+                let hash = file_hash(&path, print.stat.len);
+                // After the read: what was written during it makes the file unsettled.
+                let settled = settled_before(&path, since);
+                *print = Print::baseline(print.stat, hash, Kind::File, clock::monotonic(), settled);
             }
         }
         !self.unread.is_empty()
@@ -189,7 +193,11 @@ impl Tree {
 
     /// Makes a path due, at once if its writer is done.
     pub(super) fn pend(&mut self, path: PathBuf, written: bool, at: Duration) {
-        let pending = self.pending.entry(path).or_insert(Pending { first: at, due: at });
+        let pending = self.pending.entry(path).or_insert(Pending {
+            first: at,
+            due: at,
+            emptied: None,
+        });
         pending.due = if written { at } else { pending.first + SETTLE };
     }
 
@@ -251,7 +259,7 @@ impl Tree {
     }
 
     /// Compares what is at `path` with what was there, and takes note of it.
-    fn look(&mut self, path: &Path, first: Duration) -> bool {
+    fn look(&mut self, path: &Path, pending: Pending, now: Duration) -> bool {
         let known = path
             .parent()
             .zip(path.file_name())
@@ -260,24 +268,46 @@ impl Tree {
         let lost = self.lost.remove(path);
         let old = lost.or_else(|| known.and_then(|(dir, name)| self.dirs.get_mut(dir)?.files.remove(name)));
         let new = kept.and_then(|_| Print::look(path));
+        let emptied = pending.emptied.unwrap_or(now);
+        if let (Some(print), Some(new)) = (old, &new)
+            && now < emptied + SETTLE
+            && new.is_empty()
+            && !print.is_empty()
+        {
+            // Perhaps the next save has just truncated it.
+            let again = Pending {
+                due: emptied + SETTLE,
+                emptied: Some(emptied),
+                ..pending
+            };
+            self.pending.insert(path.to_owned(), again);
+            self.keep(path, print);
+            return false;
+        }
         let changed = match (&old, &new) {
             (None, None) => false,
             // A file that is still there became ignored.
             (Some(_), None) => !fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.is_dir()),
             (None, Some(_)) => true,
-            (Some(old), Some(new)) => old.differs(new, first),
+            (Some(old), Some(new)) => old.differs(new, pending.first),
         };
         let is_link = [&old, &new].into_iter().flatten().any(|print| print.kind == Kind::Link);
         if is_link && (changed || new.is_none()) || changed && path.file_name() == Some(OsStr::new(".gitignore")) {
             self.stale = true;
         }
-        if let Some((dir, name)) = known
-            && let Some(new) = new
-            && let Some(directory) = self.dirs.get_mut(dir)
-        {
-            directory.files.insert(name.to_owned(), new);
+        if let Some(new) = new {
+            self.keep(path, new);
         }
         changed
+    }
+
+    /// Takes a print into the index, or among those whose directory has left it.
+    fn keep(&mut self, path: &Path, print: Print) {
+        let directory = path.parent().and_then(|dir| self.dirs.get_mut(dir));
+        match (directory, path.file_name()) {
+            (Some(directory), Some(name)) => drop(directory.files.insert(name.to_owned(), print)),
+            (None, _) | (_, None) => drop(self.lost.insert(path.to_owned(), print)),
+        }
     }
 
     fn print_mut(&mut self, path: &Path) -> Option<&mut Print> {

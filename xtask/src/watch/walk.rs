@@ -36,6 +36,7 @@ struct Walk<'a> {
 impl Tree {
     /// Fills the empty index. Only files written after `since` count as changed.
     pub fn baseline(&mut self, ground: &mut Ground, since: SystemTime) {
+        self.since = since;
         self.rebuild(Walk {
             ground,
             news: News::Since(since),
@@ -278,8 +279,8 @@ impl News {
 
 fn first_print(path: &Path, stat: Stat, is_link: bool, now: Duration) -> Print {
     if is_link {
-        Print::baseline(stat, link_hash(path), Kind::Link, now)
+        Print::baseline(stat, link_hash(path), Kind::Link, now, false)
     } else {
-        Print::baseline(stat, None, Kind::File, now)
+        Print::baseline(stat, None, Kind::File, now, false)
     }
 }

@@ -1,0 +1,156 @@
+//! Build-then-swap: the builds of a watch restart run while the old process keeps serving.
+
+use crate::support::{Project, free_port, get, json, pid, restarts, wait_until};
+
+/// A service that watches `src`, with a build.
+fn watched(keys: &str) -> Project {
+    let keys = format!("min_uptime = 50\nwatch = [\"src\"]\nwatch_delay = \"100ms\"\n{keys}");
+    Project::new()
+        .file("src/main.rs", "fn main() {}")
+        .service("web", "count runs", &keys)
+}
+
+#[test]
+fn a_build_runs_before_the_restart_and_a_failed_one_keeps_the_old_process() {
+    let project = watched("build = \"compile\"").file("verdict", "0").toml(
+        "[tasks.compile]\nscript = \"sh\"\nargs = ['-c', 'echo built >> builds; cat verdict; exit $(cat verdict)']\n\
+         [profiles.dev]\nservices = [\"web\"]",
+    );
+    project.up();
+    let first = pid(&project.service_status("web"));
+    assert_eq!((project.lines("builds"), project.lines("runs")), (1, 1));
+    project.write("verdict", "7");
+    project.write("src/main.rs", "broken");
+    let web = project.wait("web", "says that the build failed", |web| {
+        web["reason"].is_string() && web["status"] == "online"
+    });
+    assert_eq!(
+        (pid(&web), &web["ready"], project.lines("runs")),
+        (first, &json!(true), 1)
+    );
+    assert!(web["reason"].as_str().unwrap().contains("compile"), "{web:#}");
+    project.write("verdict", "0");
+    project.write("src/main.rs", "mended");
+    let web = project.wait("web", "is rebuilt", |web| web["ready"] == true && web["pid"] != first);
+    assert_eq!(
+        (project.lines("builds"), project.lines("runs"), &web["reason"]),
+        (3, 2, &json!(null))
+    );
+}
+
+#[test]
+fn an_edit_during_a_build_is_built_too() {
+    let project = watched("build = \"compile\"").toml(
+        "[tasks.compile]\nscript = \"sh\"\nargs = ['-c', 'echo built >> builds; cat src/main.rs > bin; while [ -e hold ]; do sleep 0.02; done']\n\
+         [profiles.dev]\nservices = [\"web\"]",
+    );
+    project.up();
+    project.write("hold", "");
+    project.write("src/main.rs", "second");
+    wait_until("the build is under way", || {
+        (project.lines("builds") == 2).then_some(())
+    });
+    project.wait_status("web", "building");
+    project.write("src/main.rs", "third");
+    std::fs::remove_file(project.path("hold")).unwrap();
+    wait_until("the last edit is built", || {
+        (project.read("bin") == "third").then_some(())
+    });
+    project.wait("web", "is up", |web| web["status"] == "online" && web["ready"] == true);
+}
+
+#[test]
+fn the_old_process_serves_while_the_build_runs() {
+    let port = free_port();
+    let project = Project::new().file("src/main.rs", "first").service(
+        "web",
+        &format!("listen {port}"),
+        &format!("ports = [{port}]\nwatch = [\"src\"]\nwatch_delay = 50\nbuild = \"compile\""),
+    );
+    let project = project.toml(
+        "[tasks.compile]\nscript = \"sh\"\nargs = ['-c', 'while [ -e hold ]; do sleep 0.02; done']\n\
+         [profiles.dev]\nservices = [\"web\"]",
+    );
+    let old = pid(&project.up().service_status("web")).to_string();
+    project.write("hold", "");
+    project.write("src/main.rs", "second");
+    let web = project.wait_status("web", "building");
+    assert_eq!((pid(&web).to_string(), &web["ready"]), (old.clone(), &json!(true)));
+    assert_eq!(get(port, "/"), Some((200, old.clone())));
+    std::fs::remove_file(project.path("hold")).unwrap();
+    let web = project.wait("web", "is swapped", |web| web["ready"] == true && web["pid"] != old);
+    assert_eq!(
+        (get(port, "/"), restarts(&web)),
+        (Some((200, pid(&web).to_string())), 1)
+    );
+}
+
+#[test]
+fn the_last_lines_of_a_failed_build_are_in_the_reason_and_in_the_log_and_it_stays_armed() {
+    let project = watched("build = \"compile\"").toml(
+        "[tasks.compile]\nscript = \"sh\"\n\
+         args = ['-c', 'if grep -q broken src/main.rs; then seq 1 30; echo error: expected a semicolon >&2; exit 101; fi']\n\
+         [profiles.dev]\nservices = [\"web\"]",
+    );
+    let old = pid(&project.up().service_status("web"));
+    for (round, text) in ["broken", "still broken"].into_iter().enumerate() {
+        project.write("src/main.rs", text);
+        let failures = || project.events().matches("[web] build failed").count();
+        wait_until("the build fails", || (failures() == round + 1).then_some(()));
+        let web = project.wait_status("web", "online");
+        let reason = web["reason"].as_str().unwrap();
+        for part in [
+            "build failed: task compile ended with exit code 101",
+            "30",
+            "error: expected a semicolon",
+        ] {
+            assert!(reason.contains(part), "no {part:?} in {reason}");
+        }
+        assert_eq!((pid(&web), &web["ready"]), (old, &json!(true)));
+    }
+    let log = project.run(&["logs", "web", "--no-follow"]).ok();
+    assert!(log.stdout.contains("error: expected a semicolon"), "{log}");
+    project.write("src/main.rs", "mended");
+    let web = project.wait("web", "runs the mended one", |web| {
+        web["ready"] == true && web["pid"] != old
+    });
+    assert_eq!(
+        (&web["reason"], restarts(&web), project.lines("runs")),
+        (&json!(null), 1, 2)
+    );
+}
+
+#[test]
+fn a_newer_change_cancels_the_running_build_with_all_its_processes() {
+    let project = watched("build = \"compile\"").toml(
+        "[tasks.compile]\nscript = \"sh\"\n\
+         args = ['-c', 'cat src/main.rs >> builds; echo >> builds; if grep -q endless src/main.rs; then sh -c \"echo \\$\\$ > inner; while :; do sleep 0.02; done\"; fi']\n\
+         [profiles.dev]\nservices = [\"web\"]",
+    );
+    project.up();
+    project.write("src/main.rs", "endless");
+    let inner = project.pid_in("inner");
+    project.write("src/main.rs", "second");
+    wait_until("the newer one runs", || (project.lines("runs") == 2).then_some(()));
+    assert!(!crate::support::is_alive(inner));
+    assert_eq!(project.read("builds"), "fn main() {}\nendless\nsecond\n");
+    assert!(project.events().contains("[web] build cancelled: a newer change"));
+    assert_eq!(restarts(&project.wait_ready("web")), 1);
+}
+
+#[test]
+fn a_stop_ends_the_running_build() {
+    let project = watched("build = \"compile\"").toml(
+        "[tasks.compile]\nscript = \"sh\"\n\
+         args = ['-c', 'if grep -q endless src/main.rs; then echo $$ > inner; while :; do sleep 0.02; done; fi']\n\
+         [profiles.dev]\nservices = [\"web\"]",
+    );
+    project.up();
+    project.write("src/main.rs", "endless");
+    let inner = project.pid_in("inner");
+    project.run(&["stop", "web"]).ok();
+    crate::support::wait_gone(inner);
+    assert_eq!(project.service_status("web")["status"], "stopped");
+    project.run(&["stop"]).ok();
+    project.wait_nothing_left();
+}
