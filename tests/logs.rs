@@ -345,3 +345,234 @@ fn a_stamp_of_the_users_own_is_written_and_read() {
         "write %z for %Z",
     ]);
 }
+
+/// One crash between what two services say.
+fn crashed() -> Project {
+    let project = Project::new()
+        .service(
+            "web",
+            "out 'web here' err 'web oops' out '{\"level\":50,\"msg\":\"web bad\",\"n\":1}' out 'level=info msg=fine' take live exit 3",
+            "min_uptime = 50\nautorestart = false",
+        )
+        .service("api", "out 'api here' pid api.done", "min_uptime = 50");
+    project.write("live", "");
+    project
+}
+
+#[test]
+fn lines_are_chosen_by_time_level_and_pattern() {
+    let project = crashed();
+    project.run(&["dev", "-d"]).ok();
+    project.wait_status("web", "stopped");
+    project.pid_in("api.done");
+    let all = [
+        "web here",
+        "web oops",
+        "\"web bad\",\"n\":1}",
+        "level=info msg=fine",
+        "api here",
+    ];
+    let logs = |args: &[&str]| {
+        let run = project.run(&[&["logs", "--no-follow"], args].concat()).ok();
+        let mut found: Vec<String> = texts(&run.stdout, &all).into_iter().map(str::to_owned).collect();
+        found.sort_by_key(|text| all.iter().position(|known| known == text));
+        found
+    };
+    for state in ["running", "stopped"] {
+        assert_eq!(logs(&["--since", "5m"]), all, "{state}");
+        assert_eq!(logs(&["--until", "5m"]), [""; 0], "{state}");
+        assert_eq!(logs(&["--since", "1h", "--until", "0"]), all, "{state}");
+        assert_eq!(logs(&["--grep", "^web (h|o)"]), all[..2], "{state}");
+        assert_eq!(logs(&["--level", "warn"]), all[1..3], "{state}");
+        assert_eq!(logs(&["--level", "error", "web"]), all[2..3], "{state}");
+        assert_eq!(logs(&["--level", "debug"]), all, "{state}");
+        assert_eq!(logs(&["--around", "web"]), all, "{state}");
+        assert_eq!(logs(&["--around", "web", "api"]), all[4..], "{state}");
+        let errors = project.run(&["errors"]).ok();
+        assert_eq!(texts(&errors.stdout, &all).len(), 2, "{errors}");
+        assert_eq!(errors.stdout.lines().count(), 2, "no events: {errors}");
+        project.run(&["errors", "api"]).ok();
+        let around = project.run(&["logs", "--around", "web"]).ok();
+        around.prints(&["web * ended with exit code 3 after", "web * started (pid"]);
+        project.run(&["stop"]).ok();
+    }
+    project
+        .run(&["logs", "--around", "api"])
+        .code(1)
+        .says(&["error: api has not crashed"]);
+    project.run(&["logs", "--around", "wab"]).code(1).says(&["web"]);
+}
+
+#[test]
+fn options_that_exclude_each_other_or_mean_nothing_are_usage_errors() {
+    let project = talkers();
+    talked(&project);
+    for (args, said) in [
+        (&["--raw", "--json"][..], "cannot be used with"),
+        (&["--around", "web", "--since", "5m"], "cannot be used with"),
+        (&["--since", "yesterday"], "10:30"),
+        (&["--until", "25:00"], "10:30"),
+        (&["--level", "loud"], "warn"),
+        (&["--grep", "("], "unclosed group"),
+        (&["--since", "5m", "--until", "10m"], "later than"),
+    ] {
+        project
+            .run(&[&["logs", "--no-follow"], args].concat())
+            .code(2)
+            .says(&[said]);
+    }
+}
+
+#[test]
+fn json_is_one_object_a_line_also_while_following() {
+    let project = crashed();
+    project.run(&["dev", "-d"]).ok();
+    project.wait_status("web", "stopped");
+    project.pid_in("api.done");
+    let logs = project.start(&["logs", "--json", "--since", "1h"]);
+    logs.wait_for("api here");
+    project.run(&["stop", "api"]).ok();
+    logs.wait_for("\"stopped\"");
+    logs.press_ctrl_c();
+    let followed = logs.wait().ok().stdout;
+    let parsed: Vec<crate::support::Value> = followed
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    for line in &parsed {
+        let keys: Vec<&String> = line.as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["time", "service", "stream", "text", "fields"], "{line}");
+    }
+    let find = |text: &str| {
+        parsed
+            .iter()
+            .find(|line| line["text"].as_str().unwrap().contains(text))
+            .unwrap()
+    };
+    assert_eq!(
+        (&find("oops")["stream"], &find("oops")["fields"]),
+        (&"err".into(), &().into())
+    );
+    assert_eq!(
+        find("web bad")["fields"],
+        serde_json::json!({"level": 50, "msg": "web bad", "n": 1})
+    );
+    assert_eq!(
+        find("msg=fine")["fields"],
+        serde_json::json!({"level": "info", "msg": "fine"})
+    );
+    assert_eq!(find("ended with exit code 3")["stream"], "event");
+    assert!(
+        parsed
+            .windows(2)
+            .all(|pair| pair[0]["time"].as_str() <= pair[1]["time"].as_str()),
+        "{followed}"
+    );
+}
+
+#[test]
+fn raw_puts_long_lines_together_and_unfinished_ones_are_shown() {
+    let long = "x".repeat(200_000);
+    let project = Project::new()
+        .file("long", &format!("{long}\n"))
+        .toml("[services.web]\nscript = \"sh\"\nargs = ['-c', 'cat long; printf \"name: \"; : > done; exec PUPPET']\nmin_uptime = 50\n")
+        .toml("[profiles.dev]\nservices = [\"web\"]");
+    project.up();
+    let log = ".dev/dev/logs/web-out.log";
+    wait_until("the prompt is there", || {
+        project.read(log).ends_with("name: ").then_some(())
+    });
+    assert_eq!(project.lines(log), 5, "the file has it in pieces");
+    for args in [&["-n", "9"][..], &["--since", "1h"]] {
+        let run = project.run(&[&["logs", "--raw", "--no-follow"], args].concat()).ok();
+        assert!(run.stdout == format!("{long}\nname: "), "{args:?} {}", run.stdout.len());
+    }
+    let logs = project.start(&["logs", "-n", "0"]);
+    logs.wait_for("name: ");
+    logs.press_ctrl_c();
+    logs.wait().ok();
+}
+
+#[test]
+fn a_terminal_shows_time_level_message_and_matches() {
+    let project = Project::new().service(
+        "web",
+        "out '{\"level\":40,\"time\":1,\"msg\":\"disk full\",\"free\":0}' pid done",
+        "min_uptime = 50",
+    );
+    project.up();
+    project.pid_in("done");
+    let mut logs = crate::support::Terminal::run(&project, &["logs", "--grep", "full|0"]);
+    logs.wait_for("web");
+    logs.wait_for("| \u{1b}[33mwarn \u{1b}[0m disk \u{1b}[1m\u{1b}[31mfull\u{1b}[0m");
+    logs.wait_for("free=\u{1b}[0m\u{1b}[1m\u{1b}[31m0\u{1b}[0m");
+    logs.type_text("\x03");
+    logs.wait();
+    let mut plain = crate::support::Terminal::run(&project, &["--color", "never", "logs", "--no-follow"]);
+    plain.wait_for(" web | warn  disk full free=0");
+    plain.wait();
+}
+
+#[test]
+fn logs_are_read_without_a_supervisor_that_answers() {
+    let project = talkers();
+    project.up();
+    project.pid_in("api.done");
+    let supervisor = u32::try_from(project.stacks()[0]["supervisor"]["pid"].as_u64().unwrap()).unwrap();
+    crate::support::signal(supervisor, crate::support::Signal::STOP);
+    let run = project.run(&["logs", "--no-follow", "web", "--raw", "--out"]).ok();
+    assert_eq!(
+        run.says(&["warning: ", "reading the log files without it"]).stdout,
+        "web one\nweb two\n"
+    );
+    crate::support::signal(supervisor, crate::support::Signal::KILL);
+    project.wait_nothing_left();
+    let run = project.run(&["logs", "--no-follow", "api", "--raw"]).ok();
+    assert_eq!(run.stdout, "api one\napi rest", "byte by byte");
+}
+
+#[test]
+fn a_reader_that_is_stopped_slows_nobody_and_misses_nothing() {
+    let project = Project::new().service(
+        "web",
+        "out hello wait-for go flood 30000 pid flooded",
+        "min_uptime = 50",
+    );
+    project.up();
+    let logs = project.start(&["logs", "--raw", "-n", "1"]);
+    logs.wait_for("hello");
+    logs.signal(crate::support::Signal::STOP);
+    project.write("go", "");
+    project.pid_in("flooded");
+    assert!(project.service_status("web")["status"] == "online");
+    logs.signal(crate::support::Signal::CONT);
+    logs.wait_for("line 29999 ");
+    logs.press_ctrl_c();
+    logs.wait();
+}
+
+#[test]
+fn flush_under_a_flood_removes_the_rotated_files_and_loses_nothing_after_it() {
+    let project = Project::new().service(
+        "web",
+        "flood 100000 wait-for go out last pid done",
+        "max_size = \"64K\"\nmin_uptime = 50",
+    );
+    project.up();
+    wait_until("it has rotated", || {
+        (!rotated(&project, "web-out.").is_empty()).then_some(())
+    });
+    project.run(&["flush"]).ok();
+    project.write("go", "");
+    project.pid_in("done");
+    wait_until("the last line is there", || {
+        let log = project.read(".dev/dev/logs/web-out.log");
+        assert!(!log.contains('\0'));
+        log.ends_with(" last\n").then_some(())
+    });
+    project.run(&["flush", "web"]).ok();
+    assert_eq!(rotated(&project, "web-out."), [""; 0]);
+    project.run(&["stop"]).ok();
+    project.run(&["flush"]).ok();
+    assert_eq!(project.run(&["logs", "--raw", "--no-follow"]).ok().stdout, "");
+}

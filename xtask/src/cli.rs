@@ -1,7 +1,10 @@
 //! The command line as types. Parses; does nothing.
 
 use crate::config::units::parse_duration;
+use crate::log::moment::Moment;
+use crate::log::structured::Level;
 use clap::{Args, Parser, Subcommand};
+use regex::bytes::Regex;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -46,6 +49,8 @@ pub enum Verb {
     Status(Status),
     /// Show the services' logs, merged by time, and follow them
     Logs(Logs),
+    /// Show warnings and worse: structured lines by their level, and the stderr of the rest
+    Errors(Errors),
     /// Empty the log files
     Flush(Some_),
     /// Check dev.toml
@@ -186,12 +191,27 @@ pub struct Logs {
     /// Only this stack
     #[arg(short, long, value_name = "P")]
     pub profile: Option<String>,
-    /// How many lines, counted over all services together [default: 100]
+    /// How many lines, counted over all services together [default: 100; with --since, --until, --around or --grep all that match]
     #[arg(short = 'n', long, value_name = "N")]
     pub lines: Option<usize>,
     /// Return after what is there
     #[arg(long)]
     pub no_follow: bool,
+    /// From then on: 5m ago, 10:30 or 10:30:15 (the last time the clock showed it), or 2026-11-23T10:30:15Z
+    #[arg(long, value_name = "T", value_parser = Moment::parse)]
+    pub since: Option<Moment>,
+    /// Up to then, and return; written like --since
+    #[arg(long, value_name = "T", value_parser = Moment::parse)]
+    pub until: Option<Moment>,
+    /// Five seconds before and after the last crash of this service, and return
+    #[arg(long, value_name = "S", conflicts_with_all = ["since", "until"])]
+    pub around: Option<String>,
+    /// Only lines that this regular expression matches; (?i) before it ignores case
+    #[arg(long, value_name = "RE")]
+    pub grep: Option<Regex>,
+    /// Only lines this bad or worse: trace, debug, info, warn, error, fatal; stderr without a level is warn, stdout info
+    #[arg(long, value_name = "L", value_parser = parse_level)]
+    pub level: Option<Level>,
     /// Only stdout
     #[arg(long, conflicts_with = "err")]
     pub out: bool,
@@ -201,6 +221,29 @@ pub struct Logs {
     /// The services' bytes alone, without names and stamps
     #[arg(long)]
     pub raw: bool,
+    /// One JSON object a line: time, service, stream (out, err, event), text (what is no UTF-8 is replaced), fields (or null)
+    #[arg(long, conflicts_with = "raw")]
+    pub json: bool,
+}
+
+/// `errors`.
+#[derive(Debug, Args)]
+pub struct Errors {
+    /// Services by name, glob or id; none means all
+    #[arg(value_name = "S")]
+    pub services: Vec<String>,
+    /// Only this stack
+    #[arg(short, long, value_name = "P")]
+    pub profile: Option<String>,
+    /// How many lines, counted over all services together [default: 100; with --since all]
+    #[arg(short = 'n', long, value_name = "N")]
+    pub lines: Option<usize>,
+    /// From then on: 5m ago, 10:30 or 10:30:15 (the last time the clock showed it), or 2026-11-23T10:30:15Z
+    #[arg(long, value_name = "T", value_parser = Moment::parse)]
+    pub since: Option<Moment>,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `config`.
@@ -295,6 +338,10 @@ pub struct Supervisor {
     pub profile: String,
     /// Where to listen
     pub socket: PathBuf,
+}
+
+fn parse_level(text: &str) -> Result<Level, String> {
+    Level::from_word(text).ok_or_else(|| "write trace, debug, info, warn, error or fatal".to_owned())
 }
 
 fn parse_pair(text: &str) -> Result<(String, String), String> {

@@ -4,13 +4,18 @@
 use super::stacks;
 use crate::ipc::client::{Connection, Unanswered};
 use crate::ipc::protocol::{Failure, Reply, Request, Stack};
+use crate::log::grace::Grace;
+use crate::log::parse_name;
 use crate::log::reader::{Follow, Line, Selection};
-use crate::ui;
 use crate::ui::style::Style;
 use crate::watch::files::FileWatch;
+use crate::{clock, ui};
 use anyhow::{Context as _, Result, bail};
+use jiff::Timestamp;
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::SystemTime;
 
 /// The exit code after Ctrl-C has cut something short, as shells have it for SIGINT.
@@ -30,10 +35,11 @@ pub(super) enum Wake {
 pub(super) struct Follower<'a> {
     follow: Follow,
     style: Style,
+    grace: Grace,
     watch: FileWatch,
     /// What to follow, asked anew: services may join.
     again: Box<dyn Fn() -> Result<Selection> + 'a>,
-    known: Vec<(PathBuf, Option<SystemTime>)>,
+    known: Vec<(PathBuf, Listing)>,
 }
 
 impl<'a> Follower<'a> {
@@ -48,14 +54,11 @@ impl<'a> Follower<'a> {
         let watch = FileWatch::new(&directories, move || {
             let _ = wake.send(Wake::Logs);
         })?;
-        let known = directories
-            .into_iter()
-            .map(|dir| (changed(&dir), dir))
-            .map(|(at, dir)| (dir, at))
-            .collect();
+        let known = directories.into_iter().map(|dir| (dir, Listing::default())).collect();
         Ok(Self {
             follow,
             style,
+            grace: Grace::default(),
             watch,
             again,
             known,
@@ -67,14 +70,55 @@ impl<'a> Follower<'a> {
         ui::print_bytes(&self.style.render(lines))
     }
 
-    /// Prints what is new.
+    /// Prints what is new, but for the youngest lines, before which older ones may still come: [`Follower::wait`] ends in time for them.
     pub(super) fn print(&mut self) -> Result<()> {
         self.watch.rearm().context("failed to watch the logs")?;
         self.join_new();
+        let now = clock::now();
+        let limit = if self.follow.is_single() {
+            None
+        } else {
+            self.grace.limit(now)
+        };
+        let stays = self.print_until(limit)?;
+        let mut unfinished = if self.style.shows_unfinished() {
+            self.follow.unfinished()
+        } else {
+            0
+        };
+        if stays.is_none() && unfinished > 0 && self.grace.shows_unfinished(now) {
+            let lines = self.follow.take_unfinished().context("failed to read the logs")?;
+            self.show(&lines)?;
+            unfinished = 0;
+        }
+        self.grace.left(stays, unfinished, now);
+        Ok(())
+    }
+
+    /// Prints all that is there.
+    pub(super) fn print_rest(&mut self) -> Result<()> {
+        self.join_new();
+        self.print_until(None)?;
+        let unfinished = self.follow.take_unfinished().context("failed to read the logs")?;
+        self.show(&unfinished)
+    }
+
+    /// Waits until there may be something to print or something else happens; none when nothing can happen any more.
+    pub(super) fn wait(&self, wakes: &Receiver<Wake>) -> Option<Wake> {
+        let Some(deadline) = self.grace.deadline() else {
+            return wakes.recv().ok();
+        };
+        match wakes.recv_timeout(deadline.saturating_sub(clock::monotonic())) {
+            Err(RecvTimeoutError::Timeout) => Some(Wake::Logs),
+            other => other.ok(),
+        }
+    }
+
+    fn print_until(&mut self, limit: Option<Timestamp>) -> Result<Option<Timestamp>> {
         loop {
-            let lines = self.follow.read_new().context("failed to read the logs")?;
+            let (lines, stays) = self.follow.read_until(limit).context("failed to read the logs")?;
             if lines.is_empty() {
-                return Ok(());
+                return Ok(stays);
             }
             self.show(&lines)?;
         }
@@ -83,25 +127,52 @@ impl<'a> Follower<'a> {
     /// A file that came into being may be a new service's: follows it, too.
     fn join_new(&mut self) {
         let mut grown = false;
-        for (dir, at) in &mut self.known {
-            let now = changed(dir);
-            grown |= *at != now;
-            *at = now;
+        for (dir, listing) in &mut self.known {
+            grown |= listing.has_grown(dir);
         }
         // A stack that cannot be asked just now has nobody who joins.
         let Some(Ok(selection)) = grown.then(|| (self.again)()) else {
             return;
         };
         for log in &selection.logs {
-            // One that cannot be opened is tried again when its directory changes next.
+            // One that cannot be opened is tried again when another file comes.
             let _ = self.follow.add(log);
+        }
+        for dir in self.follow.directories() {
+            if self.known.iter().all(|(known, _)| *known != dir) && self.watch.add(dir.clone()).is_ok() {
+                self.known.push((dir, Listing::default()));
+            }
         }
     }
 }
 
-/// When a file last came or went in a directory.
-fn changed(dir: &Path) -> Option<SystemTime> {
-    std::fs::metadata(dir).and_then(|meta| meta.modified()).ok()
+/// The logs in a directory, without what they were rotated to: that changes all the time and says nothing of new services.
+#[derive(Default)]
+struct Listing {
+    changed: Option<SystemTime>,
+    names: BTreeSet<OsString>,
+}
+
+impl Listing {
+    /// Whether a log has come since the last look. The first look may be late: it finds everything new.
+    fn has_grown(&mut self, dir: &Path) -> bool {
+        let changed = std::fs::metadata(dir).and_then(|meta| meta.modified()).ok();
+        if changed.is_some() && changed == self.changed {
+            return false;
+        }
+        self.changed = changed;
+        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        let names = entries.map(|entry| entry.file_name());
+        let is_log = |name: &OsString| {
+            let name = name.to_string_lossy();
+            let is_rotated = parse_name(&name).is_some_and(|(_, _, rotated)| rotated.is_some());
+            !is_rotated && !name.ends_with(".tmp")
+        };
+        let names: BTreeSet<OsString> = names.filter(is_log).collect();
+        let has_grown = !names.is_subset(&self.names);
+        self.names = names;
+        has_grown
+    }
 }
 
 /// What the one who follows does besides.
@@ -161,7 +232,7 @@ pub(super) fn follow(
     let mut interrupts = 0;
     let mut failed = Vec::new();
     loop {
-        let wake = by.wakes().recv().context("nothing can arrive any more")?;
+        let wake = follower.wait(by.wakes()).context("nothing can arrive any more")?;
         match wake {
             Wake::Logs => {}
             // Somebody took the ownership away before our Ctrl-C arrived.
@@ -213,7 +284,7 @@ fn interrupt(asking: &mut Connection, count: u32, profile: &str) -> Result<()> {
 
 fn end(follower: &mut Follower<'_>, failures: &[Failure], interrupts: u32, by: &impl Launched) -> Result<u8> {
     // A terminal that is gone cannot be told the last lines; they are in the files.
-    let _ = follower.print();
+    let _ = follower.print_rest();
     let profile = by.profile();
     by.ended(&profile)?;
     match stacks::failed(failures) {

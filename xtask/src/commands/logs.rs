@@ -2,61 +2,137 @@
 
 use super::follow::{Follower, Wake};
 use super::workspace::{Workspace, invocation};
-use super::{select, stacks};
+use super::{select, stacks, usage};
 use crate::cli::Logs;
 use crate::ipc::protocol::{LogFiles, Stack};
-use crate::log::reader::{self, EventInput, LogInput, Selection};
+use crate::log::filter::Filter;
+use crate::log::reader::{self, EventInput, Line, LogInput, Selection, Span};
 use crate::log::{Stamp, Stream, parse_name};
 use crate::paths::StackPaths;
 use crate::plan::{Options, Plan};
 use crate::ui::style::Style;
-use crate::{config, signal, ui};
+use crate::{clock, config, lifecycle, signal, ui};
 use anyhow::{Context as _, Result, bail};
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use std::sync::Arc;
 use std::sync::mpsc::channel;
 
 /// How many lines are shown unless the user says.
 const LINES: usize = 100;
 
+/// How much is shown on each side of a crash.
+const AROUND: SignedDuration = SignedDuration::from_secs(5);
+
 pub(super) fn run(workspace: &Workspace, args: &Logs) -> Result<u8> {
-    let streams = match (args.out, args.err) {
-        (true, _) => vec![Stream::Out],
-        (_, true) => vec![Stream::Err],
-        (false, false) => Vec::new(),
+    let span = span(workspace, args)?;
+    let choose = || selection_of(workspace, args, span);
+    let selection = choose()?;
+    let style = match (args.raw, args.json) {
+        (true, _) => Style::Raw,
+        (_, true) => Style::Json,
+        (false, false) => Style::people(&selection),
     };
-    let selection = selection_of(workspace, args, &streams)?;
-    let (lines, follow) = reader::last(&selection, args.lines.unwrap_or(LINES)).context("failed to read the logs")?;
-    let style = if args.raw {
-        Style::Raw
-    } else {
-        Style::people(&selection)
+    let everything = args.since.is_some() || span.until.is_some() || args.grep.is_some();
+    let lines = match args.lines {
+        None if everything => None,
+        None => Some(LINES),
+        some => some,
     };
-    ui::print_bytes(&style.render(&lines))?;
-    if args.no_follow {
+    if args.no_follow || span.until.is_some() {
+        show(&selection, lines, &style).context("failed to read the logs")?;
         return Ok(0);
     }
+    let begin = match lines {
+        Some(lines) => reader::last(&selection, lines),
+        None => reader::all(&selection).map(|follow| (Vec::new(), follow)),
+    };
+    let (earlier, follow) = begin.context("failed to read the logs")?;
+    ui::print_bytes(&style.render(&earlier))?;
     let (sender, wakes) = channel();
     let interrupts = sender.clone();
     signal::on_termination(move || {
         let _ = interrupts.send(Wake::Interrupted);
     })?;
-    let again = || selection_of(workspace, args, &streams);
-    let mut follower = Follower::new(follow, style, sender, Box::new(again))?;
+    let mut follower = Follower::new(follow, style, sender, Box::new(choose))?;
     loop {
         follower.print()?;
-        match wakes.recv() {
-            Ok(Wake::Logs) => {}
-            Ok(Wake::Interrupted | Wake::Reply(_)) | Err(_) => return Ok(0),
+        match follower.wait(&wakes) {
+            Some(Wake::Logs) => {}
+            Some(Wake::Interrupted | Wake::Reply(_)) | None => {
+                follower.print_rest()?;
+                return Ok(0);
+            }
         }
     }
 }
 
+/// Prints what is there now: the last lines, or all, a piece after another.
+fn show(selection: &Selection, lines: Option<usize>, style: &Style) -> Result<()> {
+    if let Some(lines) = lines {
+        return ui::print_bytes(&style.render(&reader::last_words(selection, lines)?));
+    }
+    let mut follow = reader::all(selection)?.to_the_end();
+    loop {
+        let lines = follow.read_new()?;
+        if lines.is_empty() {
+            return Ok(());
+        }
+        ui::print_bytes(&style.render(&lines))?;
+    }
+}
+
+/// The time that the options ask for.
+fn span(workspace: &Workspace, args: &Logs) -> Result<Span> {
+    let (now, zone) = (clock::wall(), TimeZone::system());
+    if let Some(service) = &args.around {
+        let crash = last_crash(workspace, args.profile.as_deref(), service)?;
+        return Ok(Span {
+            from: crash.checked_sub(AROUND).ok(),
+            until: crash.checked_add(AROUND).ok(),
+        });
+    }
+    let [from, until] = [args.since, args.until].map(|moment| Some(moment?.resolve(now, &zone)));
+    if let (Some(from), Some(until)) = (from, until)
+        && from > until
+    {
+        return Err(usage(format!(
+            "--since ({from}) is later than --until ({until}); a time of day that has not come yet today is yesterday's"
+        )));
+    }
+    Ok(Span { from, until })
+}
+
+/// When a service crashed last, by the supervisor's own account.
+fn last_crash(workspace: &Workspace, profile: Option<&str>, service: &str) -> Result<Timestamp> {
+    let mut selection = selection(workspace, profile, &[service.to_owned()], &[])?;
+    selection.logs.clear();
+    let is_crash = |line: &Line| !line.service.is_empty() && lifecycle::is_crash(&String::from_utf8_lossy(&line.text));
+    let crash = reader::find_last(&selection, is_crash).context("failed to read the supervisor's log")?;
+    match crash {
+        Some(line) => Ok(line.stamp),
+        None => bail!(
+            "{service} has not crashed, as far as the supervisor's log goes back; `--since` and `--until` show any other time"
+        ),
+    }
+}
+
 /// What the options ask for. The supervisor's events stand between the lines, unless the lines are counted or chosen.
-fn selection_of(workspace: &Workspace, args: &Logs, streams: &[Stream]) -> Result<Selection> {
-    let mut selection = selection(workspace, args.profile.as_deref(), &args.services, streams)?;
+fn selection_of(workspace: &Workspace, args: &Logs, span: Span) -> Result<Selection> {
+    let streams = match (args.out, args.err) {
+        (true, _) => vec![Stream::Out],
+        (_, true) => vec![Stream::Err],
+        (false, false) => Vec::new(),
+    };
+    let mut selection = selection(workspace, args.profile.as_deref(), &args.services, &streams)?;
     if args.raw || args.lines.is_some() || !streams.is_empty() {
         selection.events.clear();
     }
+    selection.span = span;
+    selection.filter = Arc::new(Filter {
+        level: args.level,
+        pattern: args.grep.clone(),
+    });
     Ok(selection)
 }
 
@@ -68,8 +144,10 @@ pub(super) fn selection(
     streams: &[Stream],
 ) -> Result<Selection> {
     let mut found = Vec::new();
-    for running in stacks::running(workspace, profile)? {
-        found.push((running.paths, running.status));
+    match stacks::running(workspace, profile) {
+        Ok(running) => found.extend(running.into_iter().map(|running| (running.paths, running.status))),
+        // The files tell what they hold without it.
+        Err(error) => ui::tell(&format!("warning: {error:#}; reading the log files without it")),
     }
     if found.is_empty() {
         found.push(stopped(workspace, profile)?);

@@ -4,6 +4,7 @@ mod build;
 mod check;
 mod config;
 mod dev;
+mod errors;
 mod flush;
 mod follow;
 mod foreground;
@@ -87,6 +88,7 @@ fn verb(cli: Cli) -> Result<u8> {
         Verb::Restart(args) => restart::run(&workspace()?, &args),
         Verb::Status(args) => status::run(&workspace()?, &args),
         Verb::Logs(args) => logs::run(&workspace()?, &args),
+        Verb::Errors(args) => errors::run(&workspace()?, args),
         Verb::Flush(args) => flush::run(&workspace()?, &args),
         Verb::Check => check::run(&workspace()?),
         Verb::Config(args) => config::run(&workspace()?, &args),

@@ -388,6 +388,15 @@ impl fmt::Display for Exit {
     }
 }
 
+/// What the supervisor's log says of a run that ended by itself begins so; the exit follows.
+const ENDED: &str = "ended with ";
+
+/// Whether a line of the supervisor's log says that a run ended by itself and not well.
+pub fn is_crash(event: &str) -> bool {
+    let well = format!("{} ", Exit::Code(0));
+    event.strip_prefix(ENDED).is_some_and(|exit| !exit.starts_with(&well))
+}
+
 /// A signal's name, as `SIGKILL`; the number where it has none.
 pub fn signal_name(signal: i32) -> String {
     use rustix::process::Signal;

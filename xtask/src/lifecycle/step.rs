@@ -2,8 +2,8 @@
 //! Pure: an event, the policy and the time in; the new service and what is to be done out.
 
 use super::{
-    Action, Cause, Event, Exit, Files, LastExit, Monotonic, Next, OwnWrites, Phase, Ready, Run, RunId, Service, State,
-    Turn, Wanted, ready_deadline,
+    Action, Cause, ENDED, Event, Exit, Files, LastExit, Monotonic, Next, OwnWrites, Phase, Ready, Run, RunId, Service,
+    State, Turn, Wanted, ready_deadline,
 };
 use crate::clock::Now;
 use crate::config::Autorestart;
@@ -251,7 +251,7 @@ impl Step<'_> {
         };
         self.service.state = State::Ending { run: live, phase, next };
         let uptime = format_duration(self.now.monotonic.saturating_sub(live.since));
-        self.note(format!("ended with {exit} after {uptime}"));
+        self.note(format!("{ENDED}{exit} after {uptime}"));
         self.actions.push(Action::Clear(run));
     }
 

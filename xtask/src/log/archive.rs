@@ -2,14 +2,14 @@
 //!
 //! Writer and readers both look here, so that they agree on what belongs to a log. It decides nothing (see `rotation`).
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::rotation;
 
@@ -137,6 +137,24 @@ pub(super) fn remove(log: &Path, stamp: Timestamp) {
     let _ = fs::remove_file(compressed);
 }
 
+/// Empties a log that nobody writes, or makes it anew, and removes what it was rotated to. Errors name the file.
+pub fn empty(log: &Path) -> io::Result<()> {
+    remove_rotated(log);
+    let mut options = OpenOptions::new();
+    options.create(true).write(true).truncate(true).mode(0o600);
+    options
+        .open(log)
+        .map(drop)
+        .map_err(|error| context(&error, "empty", log))
+}
+
+/// Removes all that `log` was rotated to.
+pub(super) fn remove_rotated(log: &Path) {
+    for stamp in rotations(log).unwrap_or_default() {
+        remove(log, stamp);
+    }
+}
+
 /// A rotated file, open for reading.
 pub(super) enum Rotated {
     /// Not compressed (yet).
@@ -169,9 +187,10 @@ impl Read for Rotated {
     }
 }
 
-/// When `file` was last written.
+/// When `file` was last written, or a little later: the clock of files ticks every ten milliseconds at most.
 pub(super) fn modified(file: &File) -> io::Result<Timestamp> {
-    Ok(Timestamp::try_from(file.metadata()?.modified()?).unwrap_or(Timestamp::UNIX_EPOCH))
+    let at = Timestamp::try_from(file.metadata()?.modified()?).unwrap_or(Timestamp::UNIX_EPOCH);
+    Ok(at.checked_add(SignedDuration::from_millis(10)).unwrap_or(at))
 }
 
 /// The files of a log at one moment: no rotation came between the look at the current file and at the rotated ones.

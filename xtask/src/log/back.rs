@@ -3,19 +3,19 @@
 //! Plain files are read backwards in blocks; a compressed one is read through and only its last lines are kept. Files are opened when
 //! their lines are due and not before: no line of a rotated file is later than the rotation.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-
-use std::collections::VecDeque;
 
 use jiff::Timestamp;
 
 use super::archive::{self, Rotated, Snapshot};
 use super::merge::Lane;
 use super::origin::Origin;
-use super::reader::Line;
+use super::reader::{End, Line, Span};
+use super::seek::end_of;
 use super::stamp::Near;
 
 /// The first block from the end of a file, and the largest: a line that is longer is taken for several.
@@ -25,8 +25,11 @@ const LARGEST_BLOCK: u64 = 1024 * 1024;
 /// The lines of a log, newest first.
 pub(super) struct Back {
     origin: Origin,
+    span: Span,
     /// The plain file being read, and where its unread part ends.
     plain: Option<(Arc<File>, u64)>,
+    /// The time of the first line that was read of it: what is unread is not later.
+    read_to: Option<Timestamp>,
     /// Rotated files not opened yet, oldest first.
     rotated: Vec<Timestamp>,
     /// Lines that were read, oldest first.
@@ -37,18 +40,25 @@ pub(super) struct Back {
 }
 
 impl Back {
-    /// The lines of `origin` as it was at `snapshot`, of which `end` bytes of the current file count.
-    pub(super) fn new(origin: Origin, snapshot: &Snapshot, end: u64, wanted: usize) -> Back {
-        let plain = snapshot.current.clone().map(|file| (file, end));
-        let rotated = snapshot.rotated.clone();
-        Back {
+    /// The lines of a time of `origin` as it was at `snapshot`, of which `end` bytes of the current file count.
+    pub(super) fn new(origin: Origin, snapshot: &Snapshot, end: u64, wanted: usize, span: Span) -> io::Result<Back> {
+        let plain = match &snapshot.current {
+            Some(file) => Some((file.clone(), end_of(file, end, span.until, &origin.stamp)?)),
+            None => None,
+        };
+        let rotated = snapshot.rotated.iter().copied();
+        Ok(Back {
             origin,
+            span,
             plain,
-            rotated,
+            read_to: None,
+            rotated: rotated
+                .filter(|stamp| span.from.is_none_or(|from| *stamp >= from))
+                .collect(),
             lines: Vec::new(),
             wanted,
             block: FIRST_BLOCK,
-        }
+        })
     }
 
     /// Reads the block before what was read of the plain file.
@@ -68,16 +78,10 @@ impl Back {
             Some(newline) if newline + 1 < bytes.len() => newline + 1,
             Some(_) | None => bytes.len(),
         };
-        let written = archive::modified(file)?;
-        let near = Near {
-            after: written,
-            before: written,
-        };
-        let stamp = bytes[first..]
-            .split(|&byte| byte == b'\n')
-            .find_map(|line| self.origin.stamp.split(line, near).0);
-        let is_stamped = || self.origin.stamp.split(&bytes[first..], near).0.is_some();
-        let is_clear = first < bytes.len() && (!self.origin.stamp.is_dated() || is_stamped());
+        let mut near = Near::to(archive::modified(file)?);
+        let stamps = &self.origin.stamp;
+        let is_stamped = || stamps.split(&bytes[first..], near).0.is_some();
+        let is_clear = first < bytes.len() && (!stamps.is_dated() || is_stamped());
         if start > 0 && !is_clear && self.block < LARGEST_BLOCK {
             // The first line is too long or has no stamp: what is before it decides what it is.
             self.block *= 4;
@@ -85,26 +89,31 @@ impl Back {
             return Ok(());
         }
         let first = if first == bytes.len() { 0 } else { first };
-        let mut near = Near {
-            after: stamp.unwrap_or(written),
-            before: written,
-        };
-        self.origin
-            .parse(&bytes[first..], &mut near, |line| self.lines.push(line));
+        let mut lines = bytes[first..].split(|&byte| byte == b'\n');
+        near.after = lines.find_map(|line| stamps.split(line, near).0).unwrap_or(near.before);
+        self.read_to = Some(near.after);
+        let (lines, span) = (&mut self.lines, self.span);
+        self.origin.parse(&bytes[first..], End::Open, &mut near, |line| {
+            lines.extend(span.holds(line.stamp).then_some(line));
+        });
         let left = start + first as u64;
-        self.plain = (left > 0).then(|| (file.clone(), left));
+        let is_past = span.from.is_some_and(|from| self.is_before(from));
+        self.plain = (left > 0 && !is_past).then(|| (file.clone(), left));
         self.block = LARGEST_BLOCK.min(self.block * 4);
         Ok(())
     }
 
+    /// Whether all that is unread of the file was written before `from`.
+    fn is_before(&self, from: Timestamp) -> bool {
+        let from = from.checked_sub(self.origin.stamp.disorder()).unwrap_or(Timestamp::MIN);
+        self.origin.stamp.is_dated() && self.read_to.is_some_and(|first| first < from)
+    }
+
     /// Reads a compressed file through and keeps its last lines.
     fn read_through(&mut self, content: impl Read, rotated: Timestamp) {
-        let mut near = Near {
-            after: rotated,
-            before: rotated,
-        };
         let mut content = BufReader::with_capacity(64 * 1024, content);
         let (mut kept, mut bytes) = (VecDeque::new(), Vec::new());
+        let (mut near, span) = (Near::to(rotated), self.span);
         // A damaged file gives what could be read of it.
         while content
             .by_ref()
@@ -112,13 +121,25 @@ impl Back {
             .read_until(b'\n', &mut bytes)
             .is_ok_and(|count| count > 0)
         {
-            self.origin.parse(&bytes, &mut near, |line| kept.push_back(line));
+            self.origin.parse(&bytes, End::Newline, &mut near, |line| {
+                kept.extend(span.holds(line.stamp).then_some(line));
+            });
             if kept.len() > self.wanted {
                 kept.pop_front();
             }
             bytes.clear();
         }
         self.lines = kept.into();
+    }
+
+    /// Reads one block more of the plain file, if there is one.
+    fn read_on(&mut self) -> io::Result<bool> {
+        let Some((file, end)) = self.plain.take() else {
+            return Ok(false);
+        };
+        self.read_block(&file, end)
+            .map_err(|error| archive::context(&error, "read", &self.origin.path))?;
+        Ok(true)
     }
 }
 
@@ -127,16 +148,13 @@ impl Lane for Back {
     type Error = io::Error;
 
     fn next_stamp(&mut self) -> io::Result<Option<Timestamp>> {
-        while self.lines.is_empty()
-            && let Some((file, end)) = self.plain.take()
-        {
-            self.read_block(&file, end)
-                .map_err(|error| archive::context(&error, "read", &self.origin.path))?;
-        }
+        while self.lines.is_empty() && self.read_to.is_none() && self.read_on()? {}
+        let unread = self.plain.as_ref().and(self.read_to);
         Ok(self
             .lines
             .last()
             .map(|line| line.stamp)
+            .or(unread)
             .or(self.rotated.last().copied()))
     }
 
@@ -144,10 +162,13 @@ impl Lane for Back {
         if let Some(line) = self.lines.pop() {
             return Ok(Some(line));
         }
-        if let Some(stamp) = self.rotated.pop() {
+        if !self.read_on()?
+            && let Some(stamp) = self.rotated.pop()
+        {
+            self.read_to = None;
             match Rotated::open(&self.origin.path, stamp)? {
                 Some(Rotated::Plain(file)) => {
-                    let end = file.metadata()?.len();
+                    let end = end_of(&file, file.metadata()?.len(), self.span.until, &self.origin.stamp)?;
                     self.block = FIRST_BLOCK;
                     self.plain = (end > 0).then(|| (Arc::new(file), end));
                 }

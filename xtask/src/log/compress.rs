@@ -74,7 +74,12 @@ pub(super) fn compress(plain: &Path) -> io::Result<()> {
         let _ = fs::remove_file(&unfinished);
         return Err(error);
     }
-    fs::remove_file(plain)
+    if let Err(error) = fs::remove_file(plain) {
+        // Removed just before the compressed form appeared.
+        let _ = fs::remove_file(&compressed);
+        return Err(error);
+    }
+    Ok(())
 }
 
 fn write(source: &mut File, target: &Path) -> io::Result<()> {

@@ -49,6 +49,12 @@ impl Kept {
         Ok(())
     }
 
+    /// Removes all of them.
+    pub(super) fn remove(&mut self, log: &Path) {
+        self.rotated.clear();
+        archive::remove_rotated(log);
+    }
+
     fn drop_surplus(&mut self, log: &Path, retain: u32) {
         for stamp in self.rotated.drain(..rotation::surplus(self.rotated.len(), retain)) {
             archive::remove(log, stamp);

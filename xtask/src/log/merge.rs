@@ -30,29 +30,41 @@ pub enum Order {
 }
 
 /// Takes items in the order of their stamps and hands them to `sink` until it says no (`false`) or all lanes are at their end.
-pub fn merge<L: Lane>(lanes: &mut [L], order: Order, mut sink: impl FnMut(L::Item) -> bool) -> Result<(), L::Error> {
+pub fn merge<L: Lane>(lanes: &mut [L], order: Order, sink: impl FnMut(L::Item) -> bool) -> Result<(), L::Error> {
+    merge_until(lanes, order, None, sink).map(drop)
+}
+
+/// The same, as long as the item that is due is not later than `limit`: the stamp of the first that stays for that reason.
+pub fn merge_until<L: Lane>(
+    lanes: &mut [L],
+    order: Order,
+    limit: Option<Timestamp>,
+    mut sink: impl FnMut(L::Item) -> bool,
+) -> Result<Option<Timestamp>, L::Error> {
     let mut stamps = lanes.iter_mut().map(Lane::next_stamp).collect::<Result<Vec<_>, _>>()?;
-    while let Some(due) = due(&stamps, order) {
+    while let Some((stamp, due)) = due(&stamps, order) {
+        if limit.is_some_and(|limit| stamp > limit) {
+            return Ok(Some(stamp));
+        }
         if let Some(item) = lanes[due].take()?
             && !sink(item)
         {
-            return Ok(());
+            return Ok(None);
         }
         stamps[due] = lanes[due].next_stamp()?;
     }
-    Ok(())
+    Ok(None)
 }
 
-fn due(stamps: &[Option<Timestamp>], order: Order) -> Option<usize> {
+fn due(stamps: &[Option<Timestamp>], order: Order) -> Option<(Timestamp, usize)> {
     let waiting = stamps
         .iter()
         .enumerate()
         .filter_map(|(lane, stamp)| Some(((*stamp)?, lane)));
-    let due = match order {
+    match order {
         Order::Forward => waiting.min(),
         Order::Backward => waiting.max(),
-    };
-    due.map(|(_, lane)| lane)
+    }
 }
 
 #[cfg(test)]
@@ -116,6 +128,24 @@ mod tests {
             }
             prop_assert!(rest.next().is_none());
         }
+    }
+
+    #[test]
+    fn what_is_later_than_the_limit_stays_and_is_told() {
+        let stamp = |second| Timestamp::from_microsecond(second).unwrap();
+        let cards = |stamps: &[i64], lane| Cards(stamps.iter().map(|stamp| (*stamp, lane)).collect(), Order::Forward);
+        let mut lanes = [cards(&[1, 4, 9], 0), cards(&[3, 7], 1)];
+        let mut merged = Vec::new();
+        let mut take = |limit| {
+            let Ok(stays) = merge_until(&mut lanes, Order::Forward, limit, |item| {
+                merged.push(item);
+                true
+            });
+            (std::mem::take(&mut merged), stays)
+        };
+        assert_eq!(take(Some(stamp(4))), (vec![(1, 0), (3, 1), (4, 0)], Some(stamp(7))));
+        assert_eq!(take(Some(stamp(6))), (vec![], Some(stamp(7))));
+        assert_eq!(take(None), (vec![(7, 1), (9, 0)], None));
     }
 
     #[test]

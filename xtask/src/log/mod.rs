@@ -6,17 +6,27 @@
 mod archive;
 mod back;
 mod compress;
+pub mod escape;
 mod events;
 mod file;
+pub mod filter;
+pub mod grace;
 mod kept;
 pub mod line;
 mod losses;
 pub mod merge;
+#[cfg(test)]
+mod model;
+pub mod moment;
 mod origin;
 mod pace;
 mod pump;
 pub mod reader;
+#[cfg(test)]
+mod reader_tests;
+mod reading;
 pub mod rotation;
+mod seek;
 pub mod stamp;
 pub mod structured;
 mod system;
@@ -29,6 +39,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+pub use archive::empty;
 pub use events::EventLog;
 pub use losses::{Health, Lost};
 pub use pump::{Observer, Pump, pump};

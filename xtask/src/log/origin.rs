@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::reader::{Line, LineStream};
+use super::filter::Filter;
+use super::line::CONTINUES;
+use super::reader::{End, Line, LineStream};
 use super::stamp::Near;
 use super::{Stamp, events};
 
@@ -20,6 +22,8 @@ pub(super) struct Origin {
     pub(super) stamp: Stamp,
     /// What its lines are.
     pub(super) kind: Kind,
+    /// Which of them are wanted.
+    pub(super) filter: Arc<Filter>,
 }
 
 #[derive(Clone)]
@@ -41,16 +45,21 @@ pub(super) struct Wanted {
 
 impl Origin {
     /// Hands the wanted lines of `bytes` to `sink`. A line without a stamp counts as of the time of the one before it, and where stamps
-    /// do not say when, as of the time the file was last written; `near.after` becomes the time of the last line.
-    pub(super) fn parse(&self, bytes: &[u8], near: &mut Near, mut sink: impl FnMut(Line)) {
+    /// do not say when, as of the time the file was last written; `near.after` becomes the time of the last line. A last one without a newline ends as `end` says.
+    pub(super) fn parse(&self, bytes: &[u8], end: End, near: &mut Near, mut sink: impl FnMut(Line)) {
         let mut rest = bytes;
         while !rest.is_empty() {
-            let end = memchr::memchr(b'\n', rest);
-            let text = &rest[..end.unwrap_or(rest.len())];
-            rest = end.map_or(&[], |end| &rest[end + 1..]);
+            let newline = memchr::memchr(b'\n', rest);
+            let text = &rest[..newline.unwrap_or(rest.len())];
+            rest = newline.map_or(&[], |newline| &rest[newline + 1..]);
+            let end = match newline {
+                Some(_) if text.ends_with(CONTINUES) => End::Continues,
+                Some(_) => End::Newline,
+                None => end,
+            };
             let (stamp, text) = self.split(text, *near);
             near.after = stamp;
-            if let Some(line) = self.line(stamp, text) {
+            if let Some(line) = self.line(stamp, text, end) {
                 sink(line);
             }
         }
@@ -64,7 +73,7 @@ impl Origin {
     }
 
     /// A line of this origin; none when it is not wanted.
-    pub(super) fn line(&self, stamp: Timestamp, text: &[u8]) -> Option<Line> {
+    pub(super) fn line(&self, stamp: Timestamp, text: &[u8], end: End) -> Option<Line> {
         let (service, stream, text) = match &self.kind {
             Kind::Service(service, stream) => (service.clone(), *stream, text),
             Kind::Events(wanted) => {
@@ -84,11 +93,13 @@ impl Origin {
                 (service.into(), LineStream::Event, text)
             }
         };
-        Some(Line {
+        let line = Line {
             stamp,
             service,
             stream,
             text: text.to_vec(),
-        })
+            end,
+        };
+        self.filter.keeps(&line).then_some(line)
     }
 }

@@ -1,6 +1,6 @@
 //! Logs read as one: the lines of several services, streams and the supervisor's events, merged by time.
 //!
-//! Three ways to begin (the last lines, the present end, a point in time) and one to go on: [`Follow::read_new`]. It needs only the
+//! Three ways to begin (the last lines, the present end, all of a time) and one to go on: [`Follow::read_new`]. It needs only the
 //! files and never waits; who wants to follow watches [`Follow::directories`] and asks again when something happens there.
 
 use std::io;
@@ -11,9 +11,11 @@ use jiff::Timestamp;
 
 use super::archive::{self, Snapshot};
 use super::back::Back;
-use super::merge::{Order, merge};
+use super::filter::Filter;
+use super::merge::{Order, merge, merge_until};
 use super::origin::{Kind, Origin, Wanted};
-use super::tail::{Tail, whole_lines_end};
+use super::seek::whole_lines_end;
+use super::tail::Tail;
 use super::{Stamp, Stream};
 use crate::clock;
 
@@ -62,6 +64,19 @@ pub struct Line {
     pub stream: LineStream,
     /// The bytes as they were written, without stamp and newline.
     pub text: Vec<u8>,
+    /// How it ends.
+    pub end: End,
+}
+
+/// How a line ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It is whole.
+    Newline,
+    /// It is a piece of a line that was too long, or that another writer interrupted, and says so at its end.
+    Continues,
+    /// It is not finished: nothing more has been written yet.
+    Open,
 }
 
 /// One stream of one service.
@@ -84,6 +99,26 @@ pub struct Selection {
     pub logs: Vec<LogInput>,
     /// The supervisors' logs.
     pub events: Vec<EventInput>,
+    /// Only lines of this time.
+    pub span: Span,
+    /// Only lines that are like this.
+    pub filter: Arc<Filter>,
+}
+
+/// A time, both ends included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// Its beginning; none: that of the logs.
+    pub from: Option<Timestamp>,
+    /// Its end; none: there is no end.
+    pub until: Option<Timestamp>,
+}
+
+impl Span {
+    /// Whether a moment lies in it.
+    pub fn holds(self, at: Timestamp) -> bool {
+        self.from.is_none_or(|from| at >= from) && self.until.is_none_or(|until| at <= until)
+    }
 }
 
 /// The log of one supervisor.
@@ -102,17 +137,17 @@ impl Selection {
         let mut origins: Vec<Origin> = Vec::new();
         for log in &self.logs {
             if origins.iter().all(|origin| origin.path != log.path) {
-                origins.push(log.origin());
+                origins.push(log.origin(&self.filter));
             }
         }
-        let events = self.events.iter().map(EventInput::origin);
+        let events = self.events.iter().map(|events| events.origin(&self.filter));
         origins.extend(events);
         origins
     }
 }
 
 impl EventInput {
-    fn origin(&self) -> Origin {
+    fn origin(&self, filter: &Arc<Filter>) -> Origin {
         let wanted = Wanted {
             services: self.services.clone(),
             prefix: self.prefix.clone(),
@@ -121,21 +156,23 @@ impl EventInput {
             path: self.path.clone(),
             stamp: Stamp::Usual,
             kind: Kind::Events(wanted),
+            filter: filter.clone(),
         }
     }
 }
 
 impl LogInput {
-    fn origin(&self) -> Origin {
+    fn origin(&self, filter: &Arc<Filter>) -> Origin {
         Origin {
             path: self.path.clone(),
             stamp: self.stamp.clone(),
             kind: Kind::Service(self.service.as_str().into(), self.stream.into()),
+            filter: filter.clone(),
         }
     }
 }
 
-/// The last `lines` lines of all logs together, oldest first, and what comes after exactly those.
+/// The last `lines` lines of all logs together, oldest first, and what comes after exactly those; unfinished lines come with it.
 ///
 /// Reads from the ends, so that the size of the files does not matter. Errors name the file that could not be read; a missing one is
 /// an empty one.
@@ -146,25 +183,63 @@ pub fn last(selection: &Selection, lines: usize) -> io::Result<(Vec<Line>, Follo
         let snapshot = Snapshot::take(&origin.path)?;
         let (tail, end) = at_end(&origin, &snapshot).map_err(|error| archive::context(&error, "read", &origin.path))?;
         tails.push(tail);
-        backs.push(Back::new(origin, &snapshot, end, lines));
+        backs.push(Back::new(origin, &snapshot, end, lines, selection.span)?);
     }
+    let last = take_back(&mut backs, lines)?;
+    let filter = selection.filter.clone();
+    Ok((last, Follow { tails, began, filter }))
+}
+
+/// The last `lines` lines of all logs together as they are now, unfinished ones too, oldest first: what a service said last, or
+/// last before the end of the selection's span.
+pub fn last_words(selection: &Selection, lines: usize) -> io::Result<Vec<Line>> {
+    take_back(&mut backs(selection, lines)?, lines)
+}
+
+/// The newest line that `is_it`.
+pub fn find_last(selection: &Selection, mut is_it: impl FnMut(&Line) -> bool) -> io::Result<Option<Line>> {
+    let mut found = None;
+    merge(&mut backs(selection, usize::MAX)?, Order::Backward, |line| {
+        found = is_it(&line).then_some(line);
+        found.is_none()
+    })?;
+    Ok(found)
+}
+
+fn backs(selection: &Selection, lines: usize) -> io::Result<Vec<Back>> {
+    let back = |origin: Origin| {
+        let snapshot = Snapshot::take(&origin.path)?;
+        let end = snapshot.current.as_ref().map(|file| file.metadata()).transpose()?;
+        Back::new(
+            origin,
+            &snapshot,
+            end.map_or(0, |file| file.len()),
+            lines,
+            selection.span,
+        )
+    };
+    selection.origins().into_iter().map(back).collect()
+}
+
+fn take_back(backs: &mut [Back], lines: usize) -> io::Result<Vec<Line>> {
     let mut last = Vec::new();
     if lines > 0 {
-        merge(&mut backs, Order::Backward, |line| {
+        merge(backs, Order::Backward, |line| {
             last.push(line);
             last.len() < lines
         })?;
     }
     last.reverse();
-    Ok((last, Follow { tails, began }))
+    Ok(last)
 }
 
-/// All lines stamped at or after `from`, as what [`Follow::read_new`] gives first.
-pub fn since(selection: &Selection, from: Timestamp) -> io::Result<Follow> {
-    let tails = selection.origins().into_iter().map(|origin| Tail::since(origin, from));
+/// All lines of the selection's span, as what [`Follow::read_new`] gives first.
+pub fn all(selection: &Selection) -> io::Result<Follow> {
+    let tail = |origin| Tail::within(origin, selection.span);
     Ok(Follow {
         began: clock::wall(),
-        tails: tails.collect::<io::Result<_>>()?,
+        tails: selection.origins().into_iter().map(tail).collect::<io::Result<_>>()?,
+        filter: selection.filter.clone(),
     })
 }
 
@@ -173,6 +248,7 @@ pub struct Follow {
     tails: Vec<Tail>,
     /// When it began; what joins later is read from here.
     began: Timestamp,
+    filter: Arc<Filter>,
 }
 
 impl Follow {
@@ -190,22 +266,47 @@ impl Follow {
         Follow {
             tails: selection.origins().into_iter().map(tail).collect(),
             began,
+            filter: selection.filter.clone(),
         }
+    }
+
+    /// What was written until now and nothing after it; unfinished last lines count.
+    pub fn to_the_end(mut self) -> Follow {
+        self.tails.iter_mut().for_each(|tail| tail.end(self.began));
+        self
     }
 
     /// The next whole lines of all logs, by stamp: about a megabyte of them at most, so ask again until there are none.
     pub fn read_new(&mut self) -> io::Result<Vec<Line>> {
+        self.read_until(None).map(|(lines, _)| lines)
+    }
+
+    /// The same without those stamped later than `limit`, and the stamp of the first that stays for that reason.
+    ///
+    /// A line is written a little after its stamp is taken, and files are looked at one after another. So a line may come into one file
+    /// after a younger one was found in another; whoever leaves the youngest lines for a while sees all in their order.
+    pub fn read_until(&mut self, limit: Option<Timestamp>) -> io::Result<(Vec<Line>, Option<Timestamp>)> {
         let (mut lines, mut size) = (Vec::new(), 0);
-        merge(&mut self.tails, Order::Forward, |line| {
+        let stays = merge_until(&mut self.tails, Order::Forward, limit, |line| {
             size += size_of::<Line>() + line.text.len();
             lines.push(line);
             size < BATCH
         })?;
-        Ok(lines)
+        Ok((lines, stays))
     }
 
-    /// The unfinished lines at the ends of the files, once [`Follow::read_new`] gives nothing: for a reader that will not follow, the
-    /// last words of a stack that was killed.
+    /// Whether all lines come from one file, so that none can come in the wrong order.
+    pub fn is_single(&self) -> bool {
+        self.tails.len() == 1
+    }
+
+    /// How many bytes of unfinished lines were found.
+    pub fn unfinished(&self) -> usize {
+        self.tails.iter().map(Tail::unfinished).sum()
+    }
+
+    /// The unfinished lines at the ends of the files, once [`Follow::read_new`] gives nothing, for example a prompt; what comes to such
+    /// a line later is a line of its own.
     pub fn take_unfinished(&mut self) -> io::Result<Vec<Line>> {
         let mut lines = Vec::new();
         for tail in &mut self.tails {
@@ -229,7 +330,11 @@ impl Follow {
             }
         }
         if self.tails.iter_mut().all(|tail| tail.origin().path != log.path) {
-            self.tails.push(Tail::since(log.origin(), self.began)?);
+            let span = Span {
+                from: Some(self.began),
+                until: None,
+            };
+            self.tails.push(Tail::within(log.origin(&self.filter), span)?);
         }
         Ok(())
     }

@@ -41,6 +41,16 @@ pub struct Near {
     pub before: Timestamp,
 }
 
+impl Near {
+    /// Nothing but the time of the file is known.
+    pub fn to(moment: Timestamp) -> Near {
+        Near {
+            after: moment,
+            before: moment,
+        }
+    }
+}
+
 /// Moments whose stamps show what a format can do: one and two digits, before and after noon, the ends of a year.
 const SAMPLES: [i64; 4] = [
     1_767_322_985_000_007,
@@ -87,7 +97,7 @@ impl Stamp {
                     "`{format}` writes what cannot be read back, such as `{stamp}`{hint}"
                 ));
             };
-            let near = Near { after: at, before: at };
+            let near = Near::to(at);
             let back = own.instant(&time, near);
             own.dated &= back.is_some_and(|back| (0..3600).contains(&at.duration_since(back).as_secs()));
         }
@@ -210,10 +220,6 @@ mod tests {
         Stamp::new(Some(format), zone()).unwrap()
     }
 
-    fn whole(at: Timestamp) -> Near {
-        Near { after: at, before: at }
-    }
-
     #[test]
     fn no_format_is_the_usual_stamp_and_an_empty_one_is_none() {
         let now = at("2026-11-23T09:15:02.123456Z");
@@ -224,7 +230,7 @@ mod tests {
         let none = Stamp::new(Some(""), zone()).unwrap();
         assert_eq!(none.prefix(now), b"");
         assert_eq!(
-            none.split(b"2026-11-23T09:15:02.123456Z x", whole(now)),
+            none.split(b"2026-11-23T09:15:02.123456Z x", Near::to(now)),
             (None, &b"2026-11-23T09:15:02.123456Z x"[..])
         );
     }
@@ -256,7 +262,7 @@ mod tests {
             let line = [&own.prefix(now)[..], b" \xff text "].concat();
             assert_eq!(line, [stamp.as_bytes(), b"  \xff text "].concat(), "{format}");
             assert_eq!(
-                own.split(&line, whole(now)),
+                own.split(&line, Near::to(now)),
                 (back.map(at), &b" \xff text "[..]),
                 "{format}"
             );
@@ -266,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_time_of_day_is_that_of_the_last_day_it_can_be() {
-        let near = whole(at("2026-01-01T00:30:00Z"));
+        let near = Near::to(at("2026-01-01T00:30:00Z"));
         assert_eq!(own("%H:%M").split(b"01:29 x", near).0, Some(at("2026-01-01T00:29:00Z")));
         assert_eq!(own("%H:%M").split(b"23:59 x", near).0, Some(at("2025-12-31T22:59:00Z")));
         assert_eq!(
@@ -312,10 +318,10 @@ mod tests {
         let own = own("%H:%M");
         let then = at("2026-11-23T09:15:02.123456Z");
         assert_eq!(
-            own.split(b"2026-11-23T09:15:02.123456Z old", whole(then)),
+            own.split(b"2026-11-23T09:15:02.123456Z old", Near::to(then)),
             (Some(then), &b"old"[..])
         );
-        assert_eq!(own.split(b"no stamp", whole(then)), (None, &b"no stamp"[..]));
+        assert_eq!(own.split(b"no stamp", Near::to(then)), (None, &b"no stamp"[..]));
     }
 
     proptest! {
@@ -325,7 +331,7 @@ mod tests {
             text in "[0-9:. a-zA-Z+-]{0,30}",
             seconds in 0_i64..4_000_000_000,
         ) {
-            let near = whole(Timestamp::from_second(seconds).unwrap());
+            let near = Near::to(Timestamp::from_second(seconds).unwrap());
             for format in ["%Y-%m-%d %H:%M:%S", "%H:%M:%S%.f", "%b %d %H:%M", "%s", "%d %H:%M"] {
                 for line in [&bytes[..], text.as_bytes()] {
                     let _ = own(format).split(line, near);
@@ -339,7 +345,7 @@ mod tests {
             let at = Timestamp::from_microsecond(micros).unwrap();
             let mut line = stamp.prefix(at);
             line.extend_from_slice(text.as_bytes());
-            let (back, rest) = stamp.split(&line, whole(at));
+            let (back, rest) = stamp.split(&line, Near::to(at));
             prop_assert_eq!(rest, text.as_bytes(), "{:?}", String::from_utf8_lossy(&line));
             if let Some(back) = back {
                 prop_assert!((0..2 * 3600).contains(&at.duration_since(back).as_secs()), "{format} {at} {back}");

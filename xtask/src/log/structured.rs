@@ -62,6 +62,8 @@ impl Level {
 /// The names under which a level, a message and a time stand in structured lines, the usual one first.
 const LEVEL_KEYS: [&str; 4] = ["level", "severity", "lvl", "log.level"];
 const MESSAGE_KEYS: [&str; 2] = ["msg", "message"];
+const ERROR_KEYS: [&str; 3] = ["err", "error", "exception"];
+const STACK_KEYS: [&str; 4] = ["stack", "stacktrace", "stack_trace", "exc_info"];
 const TIME_KEYS: [&str; 4] = ["time", "timestamp", "ts", "@timestamp"];
 
 /// The fields of a line that is a JSON object or nothing but `key=value` pairs (two at least); none of any other.
@@ -112,6 +114,32 @@ pub fn remove_time(fields: &mut Map<String, Value>) {
     for key in TIME_KEYS {
         fields.shift_remove(key);
     }
+}
+
+/// Takes out the stack of an error, which is several lines: `stack` and the like, also within `err`.
+pub fn take_stack(fields: &mut Map<String, Value>) -> Option<String> {
+    let error = ERROR_KEYS.into_iter().find(|key| {
+        let within = fields.get(*key).and_then(Value::as_object);
+        within.is_some_and(|within| has_stack(within).is_some())
+    });
+    let within = match error {
+        Some(key) => fields.get_mut(key)?.as_object_mut()?,
+        None => fields,
+    };
+    match within.shift_remove(has_stack(within)?)? {
+        Value::String(stack) => Some(stack),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+fn has_stack(fields: &Map<String, Value>) -> Option<&'static str> {
+    let is_stack = |key: &&str| {
+        fields
+            .get(*key)
+            .and_then(Value::as_str)
+            .is_some_and(|text| text.contains('\n'))
+    };
+    STACK_KEYS.into_iter().find(is_stack)
 }
 
 fn logfmt(text: &str) -> Option<Map<String, Value>> {

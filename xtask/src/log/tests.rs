@@ -1,7 +1,6 @@
-//! Writer and readers together, on real files, pipes and threads.
+//! The writer on real files, pipes and threads; what the readers make of them is in `reader_tests` and `model`.
 
-use std::collections::VecDeque;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, PipeWriter, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -11,34 +10,33 @@ use std::thread;
 use std::time::Duration;
 
 use flate2::read::MultiGzDecoder;
-use proptest::prelude::*;
 
-use super::reader::{EventInput, Follow, Line, LineStream, LogInput, Selection, last, since};
+use super::reader::{Follow, Line, LogInput, Selection, all, last};
 use super::*;
 use crate::clock;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-struct Place {
-    dir: tempfile::TempDir,
+pub(super) struct Place {
+    pub(super) dir: tempfile::TempDir,
 }
 
 impl Place {
-    fn new() -> Place {
+    pub(super) fn new() -> Place {
         Place {
             dir: tempfile::tempdir().unwrap(),
         }
     }
 
-    fn logs(&self) -> PathBuf {
+    pub(super) fn logs(&self) -> PathBuf {
         self.dir.path().join("dev/logs")
     }
 
-    fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         log_file(&self.logs(), "web", Stream::Out)
     }
 
-    fn config(&self, max_size: u64, compress: bool) -> LogConfig {
+    pub(super) fn config(&self, max_size: u64, compress: bool) -> LogConfig {
         LogConfig {
             path: Some(self.path()),
             max_size,
@@ -48,7 +46,7 @@ impl Place {
         }
     }
 
-    fn selection(&self) -> Selection {
+    pub(super) fn selection(&self) -> Selection {
         let log = LogInput {
             service: "web".into(),
             stream: Stream::Out,
@@ -57,12 +55,12 @@ impl Place {
         };
         Selection {
             logs: vec![log],
-            events: Vec::new(),
+            ..Selection::default()
         }
     }
 
     /// All bytes of all files of the log in order, read without the code under test.
-    fn bytes(&self) -> Vec<u8> {
+    pub(super) fn bytes(&self) -> Vec<u8> {
         let mut names: Vec<String> = fs::read_dir(self.logs())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -86,7 +84,7 @@ impl Place {
     }
 
     /// The text of all lines in all files; every one must have a stamp.
-    fn texts(&self) -> Vec<Vec<u8>> {
+    pub(super) fn texts(&self) -> Vec<Vec<u8>> {
         let bytes = self.bytes();
         let whole = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
         if bytes.is_empty() {
@@ -99,7 +97,7 @@ impl Place {
     }
 
     /// Starts a pump and gives what to write into and what tells that it is done.
-    fn pump(log: &Arc<LogFile>) -> (PipeWriter, Receiver<()>) {
+    pub(super) fn pump(log: &Arc<LogFile>) -> (PipeWriter, Receiver<()>) {
         let (pipe, writer) = io::pipe().unwrap();
         let (done, ended) = mpsc::channel();
         pump(pipe, log.clone(), None, move || done.send(()).unwrap()).unwrap();
@@ -107,7 +105,7 @@ impl Place {
     }
 
     /// Pumps `bytes` and returns when they are in the log.
-    fn say(log: &Arc<LogFile>, bytes: &[u8]) {
+    pub(super) fn say(log: &Arc<LogFile>, bytes: &[u8]) {
         let (mut writer, ended) = Place::pump(log);
         writer.write_all(bytes).unwrap();
         drop(writer);
@@ -116,7 +114,7 @@ impl Place {
 }
 
 /// Asks again and again until `found`, within one overall limit.
-fn until(what: &str, mut found: impl FnMut() -> bool) {
+pub(super) fn until(what: &str, mut found: impl FnMut() -> bool) {
     let began = clock::monotonic();
     while !found() {
         assert!(clock::monotonic() - began < LIMIT, "{what}");
@@ -124,7 +122,7 @@ fn until(what: &str, mut found: impl FnMut() -> bool) {
     }
 }
 
-fn read_all(follow: &mut Follow) -> Vec<Line> {
+pub(super) fn read_all(follow: &mut Follow) -> Vec<Line> {
     let mut lines = Vec::new();
     loop {
         let new = follow.read_new().unwrap();
@@ -135,7 +133,7 @@ fn read_all(follow: &mut Follow) -> Vec<Line> {
     }
 }
 
-fn read_texts(follow: &mut Follow) -> Vec<String> {
+pub(super) fn read_texts(follow: &mut Follow) -> Vec<String> {
     read_all(follow)
         .into_iter()
         .map(|line| String::from_utf8(line.text).unwrap())
@@ -315,7 +313,7 @@ fn rotation_under_full_load_loses_and_doubles_nothing() {
     );
     let (read, _) = last(&place.selection(), usize::MAX).unwrap();
     assert!(read.iter().map(|line| &line.text).eq(&texts));
-    assert!(read_all(&mut since(&place.selection(), Timestamp::UNIX_EPOCH).unwrap()) == read);
+    assert!(read_all(&mut all(&place.selection()).unwrap()) == read);
 }
 
 #[test]
@@ -375,18 +373,6 @@ fn a_flush_while_writing_leaves_no_hole_and_loses_nothing_after_it() {
     fs::remove_file(place.path()).unwrap();
     log.flush_empty().unwrap();
     assert!(place.path().exists());
-}
-
-#[test]
-fn a_reader_notices_an_emptied_file_even_when_it_has_grown_to_the_same_size() {
-    let place = Place::new();
-    let log = LogFile::open(place.config(0, false));
-    let mut follow = Follow::from_end(&place.selection());
-    for _ in 0..3 {
-        log.flush_empty().unwrap();
-        Place::say(&log, &b"the same text every time, longer than a stamp\n".repeat(3));
-        assert_eq!(read_all(&mut follow).len(), 3);
-    }
 }
 
 #[test]
@@ -459,261 +445,6 @@ fn a_log_that_is_not_kept_still_drains_the_pipe() {
     Place::say(&log, &b"x".repeat(1_000_000));
     assert_eq!(log.health(), Health::default());
     log.flush_empty().unwrap();
-}
-
-#[test]
-fn lines_of_all_logs_and_events_stand_in_the_order_of_time() {
-    let place = Place::new();
-    let stamp = |second: i64| Timestamp::from_second(1_700_000_000 + second).unwrap();
-    let mut selection = place.selection();
-    selection.logs.push(LogInput {
-        service: "db".into(),
-        stream: Stream::Err,
-        path: place.logs().join("db-error.log"),
-        stamp: Stamp::Usual,
-    });
-    let path = place.dir.path().join("dev/supervisor.log");
-    selection.events = vec![EventInput {
-        path: path.clone(),
-        services: Some(vec!["db".into()]),
-        prefix: String::new(),
-    }];
-    let mut follow = Follow::from_end(&selection);
-    let events = EventLog::open(path);
-    let logs: Vec<_> = selection
-        .logs
-        .iter()
-        .map(|log| {
-            LogFile::open(LogConfig {
-                path: Some(log.path.clone()),
-                ..place.config(0, false)
-            })
-        })
-        .collect();
-    events.event(stamp(1), None, "stack is up");
-    logs[0].append(0, b"web 2\nweb 2 too\n", stamp(2));
-    events.event(stamp(3), Some("db"), "started\nwell");
-    events.event(stamp(3), Some("web"), "not asked for");
-    logs[1].append(0, b"db 4\n", stamp(4));
-    logs[0].append(0, b"web 5\n", stamp(5));
-    let lines = read_all(&mut follow);
-    let seen: Vec<_> = lines
-        .iter()
-        .map(|line| (&*line.service, line.stream, str::from_utf8(&line.text).unwrap()))
-        .collect();
-    let expected = [
-        ("", LineStream::Event, "stack is up"),
-        ("web", LineStream::Out, "web 2"),
-        ("web", LineStream::Out, "web 2 too"),
-        ("db", LineStream::Event, "started\\nwell"),
-        ("db", LineStream::Err, "db 4"),
-        ("web", LineStream::Out, "web 5"),
-    ];
-    assert_eq!(seen, expected);
-    for count in 0..=lines.len() {
-        assert_eq!(last(&selection, count).unwrap().0, lines[lines.len() - count..]);
-    }
-    assert_eq!(read_all(&mut since(&selection, stamp(3)).unwrap()), lines[3..]);
-}
-
-#[test]
-fn a_service_that_joins_later_is_read_from_when_the_reader_began() {
-    let place = Place::new();
-    let log = LogFile::open(place.config(0, false));
-    log.append(0, b"long ago\n", Timestamp::UNIX_EPOCH);
-    let mut follow = Follow::from_end(&Selection::default());
-    Place::say(&log, b"since\n");
-    follow.add(&place.selection().logs[0]).unwrap();
-    follow.add(&place.selection().logs[0]).unwrap();
-    assert_eq!(read_texts(&mut follow), ["since"]);
-    assert_eq!(follow.directories(), [place.logs()]);
-}
-
-#[test]
-fn a_point_in_time_is_found_in_a_large_file_and_lines_without_a_stamp_belong_to_the_one_before() {
-    let place = Place::new();
-    let log = LogFile::open(place.config(0, false));
-    let stamp = |second: i64| Timestamp::from_second(1_700_000_000 + second).unwrap();
-    for second in 0..5_000 {
-        log.append(0, format!("{second} {}\n", "x".repeat(100)).as_bytes(), stamp(second));
-    }
-    for second in [0, 1, 2_500, 4_999] {
-        let lines = read_all(&mut since(&place.selection(), stamp(second)).unwrap());
-        assert_eq!(lines.len(), usize::try_from(5_000 - second).unwrap());
-    }
-    let mut file = OpenOptions::new().append(true).open(place.path()).unwrap();
-    file.write_all(b"written by hand\n").unwrap();
-    let (lines, _) = last(&place.selection(), 1).unwrap();
-    assert_eq!(
-        (lines[0].stamp, &lines[0].text[..]),
-        (stamp(4_999), &b"written by hand"[..])
-    );
-}
-
-#[test]
-fn a_follower_loses_and_doubles_nothing_while_the_writer_rotates() {
-    let place = Place::new();
-    let log = LogFile::open(place.config(600, true));
-    let total = 4_000;
-    let (mut writer, ended) = Place::pump(&log);
-    let flood = thread::spawn(move || {
-        for number in 0..total {
-            writeln!(writer, "{number}").unwrap();
-        }
-    });
-    let mut followers: Vec<(VecDeque<usize>, Follow)> = Vec::new();
-    let number = |line: Line| str::from_utf8(&line.text).unwrap().parse::<usize>().unwrap();
-    let mut is_done = false;
-    while !is_done {
-        is_done = ended.try_recv().is_ok();
-        if followers.len() < 30 {
-            let (lines, follow) = last(&place.selection(), 50).unwrap();
-            followers.push((lines.into_iter().map(number).collect(), follow));
-        }
-        for (seen, follow) in &mut followers {
-            seen.extend(follow.read_new().unwrap().into_iter().map(number));
-        }
-    }
-    flood.join().unwrap();
-    for (seen, follow) in &mut followers {
-        seen.extend(read_all(follow).into_iter().map(number));
-        let first = seen.front().copied().unwrap_or(0);
-        assert!(seen.iter().copied().eq(first..total), "from {first}: {seen:?}");
-    }
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    Write(usize),
-    WriteUnfinished,
-    Flush,
-    Compress,
-    Restart,
-    Read,
-    Last(usize),
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        5 => (1_usize..12).prop_map(Step::Write),
-        2 => Just(Step::WriteUnfinished),
-        1 => Just(Step::Flush),
-        2 => Just(Step::Compress),
-        1 => Just(Step::Restart),
-        4 => Just(Step::Read),
-        3 => (0_usize..30).prop_map(Step::Last),
-    ]
-}
-
-/// What the log should hold, beside the log.
-struct Model {
-    place: Place,
-    log: Arc<LogFile>,
-    clock: i64,
-    count: usize,
-    /// Lines that are whole and not flushed, and how many of the last are in the current file.
-    lines: Vec<String>,
-    unfinished: String,
-    follow: Follow,
-    unread: Vec<String>,
-}
-
-impl Model {
-    fn new() -> Model {
-        let place = Place::new();
-        let log = LogFile::open(place.config(150, false));
-        let follow = Follow::from_end(&place.selection());
-        let (lines, unread) = (Vec::new(), Vec::new());
-        Model {
-            place,
-            log,
-            clock: 0,
-            count: 0,
-            lines,
-            unfinished: String::new(),
-            follow,
-            unread,
-        }
-    }
-
-    fn write(&mut self, text: &str) {
-        self.clock += 10;
-        self.log.append(
-            0,
-            text.as_bytes(),
-            Timestamp::from_second(1_700_000_000 + self.clock).unwrap(),
-        );
-        self.unfinished.push_str(text);
-        while let Some((line, rest)) = self.unfinished.split_once('\n') {
-            self.lines.push(line.to_owned());
-            self.unread.push(line.to_owned());
-            self.unfinished = rest.to_owned();
-        }
-    }
-
-    /// How many whole lines the current file holds.
-    fn in_current_file(&self) -> usize {
-        fs::read(self.place.path())
-            .unwrap()
-            .iter()
-            .filter(|&&byte| byte == b'\n')
-            .count()
-    }
-
-    fn take(&mut self, step: &Step) {
-        match step {
-            Step::Write(lines) => {
-                let text: String = (self.count..self.count + lines)
-                    .map(|number| format!("line {number}\n"))
-                    .collect();
-                self.count += lines;
-                self.write(&text);
-            }
-            Step::WriteUnfinished => self.write("some "),
-            Step::Flush => {
-                let gone = self.in_current_file();
-                self.log.flush_empty().unwrap();
-                self.lines.truncate(self.lines.len() - gone);
-                self.unread.truncate(self.unread.len().saturating_sub(gone));
-                self.unfinished.clear();
-            }
-            Step::Compress => {
-                for stamp in archive::rotations(&self.place.path()).unwrap() {
-                    let _ = compress::compress(&archive::plain_path(&self.place.path(), stamp));
-                }
-            }
-            Step::Restart => {
-                self.write("\n");
-                self.log = LogFile::open(self.place.config(150, false));
-            }
-            Step::Read => {
-                assert_eq!(read_texts(&mut self.follow), std::mem::take(&mut self.unread));
-            }
-            Step::Last(count) => {
-                let (lines, follow) = last(&self.place.selection(), *count).unwrap();
-                let texts: Vec<_> = lines
-                    .iter()
-                    .map(|line| String::from_utf8(line.text.clone()).unwrap())
-                    .collect();
-                assert_eq!(texts, self.lines[self.lines.len().saturating_sub(*count)..]);
-                self.follow = follow;
-                self.unread.clear();
-            }
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
-    #[test]
-    fn whatever_happens_to_the_files_a_reader_sees_each_line_once(steps in prop::collection::vec(step(), 1..40)) {
-        let mut model = Model::new();
-        for step in &steps {
-            model.take(step);
-        }
-        model.take(&Step::Read);
-        model.take(&Step::Last(usize::MAX));
-    }
 }
 
 #[test]

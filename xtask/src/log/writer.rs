@@ -72,7 +72,7 @@ impl LogFile {
         }
     }
 
-    /// Empties the file, or makes it anew when it is missing; rotated files stay. Nothing written after it is lost.
+    /// Empties the file, or makes it anew when it is missing; the rotated ones go. Nothing written after it is lost.
     pub fn flush_empty(&self) -> io::Result<()> {
         let Some(mut writer) = self.lock() else { return Ok(()) };
         writer.empty()?;
@@ -346,6 +346,7 @@ impl Writer {
     fn empty(&mut self) -> io::Result<()> {
         self.look_now();
         self.open()?.empty()?;
+        self.kept.remove(&self.path);
         self.line = None;
         self.unsaid = None;
         Ok(())

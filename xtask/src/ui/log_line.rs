@@ -1,4 +1,4 @@
-//! A log line as people and programs are shown it: name, mark, text; or one JSON object.
+//! A log line as people and programs are shown it: time, name, mark, text; or one JSON object.
 //!
 //! Turns values into bytes and prints nothing. What a service may do to a terminal is limited to colours: everything else that
 //! moves the cursor or changes the screen is taken out of its lines.
@@ -6,9 +6,12 @@
 use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use regex::bytes::Regex;
 use serde_json::{Map, Value, json};
 
+use crate::log::escape;
 use crate::log::line::{STAMP_LEN, prefix};
 use crate::log::reader::{Line, LineStream};
 use crate::log::structured::{self, Level};
@@ -22,8 +25,12 @@ pub struct RenderOptions {
     pub colour: bool,
     /// On a terminal, structured lines are taken apart and control characters removed.
     pub terminal: bool,
-    /// The time zone of the times of structured lines.
+    /// The time zone of the times that a terminal is shown.
     pub zone: TimeZone,
+    /// Lines of days before this one are shown with their day.
+    pub today: Date,
+    /// What is made to stand out.
+    pub highlight: Option<Regex>,
 }
 
 /// Fields that say the same in every line of a service.
@@ -43,8 +50,34 @@ const NAMES: [AnsiColor; 10] = [
     AnsiColor::BrightBlue,
 ];
 
-/// Appends `line` and a newline to `into`: `server | text`, with `!` for the bar where it is standard error, and `*` for an event.
+/// Appends `line` and a newline to `into`: `server | text`, with `!` for the bar where it is standard error, and `*` for an event; on a
+/// terminal the local time comes first.
 pub fn render(line: &Line, options: &RenderOptions, into: &mut Vec<u8>) {
+    if options.terminal {
+        Painter(options.colour).put(into, Style::new().dimmed(), time(line, options).as_bytes());
+        into.push(b' ');
+    }
+    name_and_mark(line, options, into);
+    let fields = (options.terminal && line.stream != LineStream::Event).then(|| structured::fields(&line.text));
+    match fields.flatten() {
+        Some(fields) => structured_text(line, fields, options, into),
+        None => plain_text(&line.text, options, into),
+    }
+    into.push(b'\n');
+}
+
+/// `10:15:02.123`, or `11-22 10:15:02` on another day.
+fn time(line: &Line, options: &RenderOptions) -> String {
+    let local = line.stamp.to_zoned(options.zone.clone());
+    let form = if local.date() < options.today {
+        "%m-%d %H:%M:%S"
+    } else {
+        "%H:%M:%S%.3f"
+    };
+    local.strftime(form).to_string()
+}
+
+fn name_and_mark(line: &Line, options: &RenderOptions, into: &mut Vec<u8>) {
     let paint = Painter(options.colour);
     let gap = options.name_width.saturating_sub(line.service.chars().count());
     paint.put(into, name_style(&line.service), line.service.as_bytes());
@@ -59,11 +92,6 @@ pub fn render(line: &Line, options: &RenderOptions, into: &mut Vec<u8>) {
     };
     paint.put(into, style, mark);
     into.push(b' ');
-    match structured::fields(&line.text).filter(|_| options.terminal && line.stream != LineStream::Event) {
-        Some(fields) => structured_text(line, fields, options, into),
-        None => plain_text(&line.text, options, into),
-    }
-    into.push(b'\n');
 }
 
 /// `line` as one JSON object: `time`, `service`, `stream`, `text`, `fields`; bytes that are no UTF-8 are replaced.
@@ -95,26 +123,21 @@ fn level_style(level: Level) -> Style {
     }
 }
 
-/// `10:15:02.123 info  listening port=7163`.
+/// `info  listening port=7163`, and below it the stack of an error, a line each.
 fn structured_text(line: &Line, mut fields: Map<String, Value>, options: &RenderOptions, into: &mut Vec<u8>) {
     let paint = Painter(options.colour);
-    let time = line
-        .stamp
-        .to_zoned(options.zone.clone())
-        .strftime("%H:%M:%S%.3f")
-        .to_string();
-    paint.put(into, Style::new().dimmed(), time.as_bytes());
     structured::remove_time(&mut fields);
+    let stack = structured::take_stack(&mut fields);
+    let begin = into.len();
     if let Some(level) = structured::take_level(&mut fields) {
-        into.push(b' ');
         paint.put(into, level_style(level), format!("{:5}", level.name()).as_bytes());
     }
     if let Some(message) = structured::take_message(&mut fields) {
-        into.push(b' ');
+        into.extend((into.len() > begin).then_some(b' '));
         plain_text(message.replace('\n', "\\n").as_bytes(), options, into);
     }
     for (key, value) in fields.iter().filter(|(key, _)| !NOISE.contains(&key.as_str())) {
-        into.push(b' ');
+        into.extend((into.len() > begin).then_some(b' '));
         let mut text = Vec::new();
         plain_text(
             format!("{key}=").as_bytes(),
@@ -133,6 +156,12 @@ fn structured_text(line: &Line, mut fields: Map<String, Value>, options: &Render
         };
         plain_text(text.as_bytes(), options, into);
     }
+    for row in stack.iter().flat_map(|stack| stack.lines()) {
+        into.push(b'\n');
+        into.resize(into.len() + time(line, options).len() + 1, b' ');
+        name_and_mark(line, options, into);
+        plain_text(row.as_bytes(), options, into);
+    }
 }
 
 /// A service's text with the codes that are not wanted taken out.
@@ -144,6 +173,36 @@ fn plain_text(text: &[u8], options: &RenderOptions, into: &mut Vec<u8>) {
         // A progress bar that was redrawn in its line: a terminal would be left with the last state.
         rest = &rest[back + 1..];
     }
+    match &options.highlight {
+        // The service's own colours would end within the matches.
+        Some(pattern) if options.colour => {
+            let mut plain = Vec::new();
+            without_codes(
+                rest,
+                &RenderOptions {
+                    colour: false,
+                    ..options.clone()
+                },
+                &mut plain,
+            );
+            highlighted(&plain, pattern, into);
+        }
+        Some(_) | None => without_codes(rest, options, into),
+    }
+}
+
+fn highlighted(text: &[u8], pattern: &Regex, into: &mut Vec<u8>) {
+    let mut done = 0;
+    for found in pattern.find_iter(text).filter(|found| !found.is_empty()) {
+        into.extend_from_slice(&text[done..found.start()]);
+        Painter(true).put(into, AnsiColor::Red.on_default().bold(), found.as_bytes());
+        done = found.end();
+    }
+    into.extend_from_slice(&text[done..]);
+}
+
+fn without_codes(text: &[u8], options: &RenderOptions, into: &mut Vec<u8>) {
+    let mut rest = text;
     let mut coloured = false;
     while let Some(&first) = rest.first() {
         let plain = rest.iter().position(|&byte| is_control(byte)).unwrap_or(rest.len());
@@ -152,7 +211,7 @@ fn plain_text(text: &[u8], options: &RenderOptions, into: &mut Vec<u8>) {
         if plain > 0 {
             continue;
         }
-        let length = if first == 0x1b { escape_length(rest) } else { 1 };
+        let length = if first == 0x1b { escape::length(rest) } else { 1 };
         let (code, after) = rest.split_at(length);
         let is_colour = code.starts_with(b"\x1b[") && code.ends_with(b"m");
         if is_colour && options.colour || !options.terminal && first != 0x1b || first == b'\t' {
@@ -168,27 +227,6 @@ fn plain_text(text: &[u8], options: &RenderOptions, into: &mut Vec<u8>) {
 
 fn is_control(byte: u8) -> bool {
     byte < 0x20 || byte == 0x7f
-}
-
-/// How long the escape sequence is that `text` begins with; what is not finished reaches to the end.
-fn escape_length(text: &[u8]) -> usize {
-    let end = match text.get(1) {
-        Some(b'[') => text
-            .iter()
-            .skip(2)
-            .position(|byte| (0x40..=0x7e).contains(byte))
-            .map(|at| at + 3),
-        // Titles, links and the like end with BEL or `ESC \`.
-        Some(b']' | b'P' | b'_' | b'^' | b'X') => (2..text.len()).find_map(|at| match text[at] {
-            0x07 => Some(at + 1),
-            0x1b if text.get(at + 1) == Some(&b'\\') => Some(at + 2),
-            _ => None,
-        }),
-        Some(b'(' | b')' | b'#' | b'%') => Some(3),
-        Some(_) => Some(2),
-        None => Some(1),
-    };
-    end.unwrap_or(text.len()).min(text.len())
 }
 
 struct Painter(bool);
@@ -208,6 +246,7 @@ impl Painter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::reader::End;
     use proptest::prelude::*;
 
     fn line(stream: LineStream, text: &[u8]) -> Line {
@@ -217,6 +256,7 @@ mod tests {
             service: "web".into(),
             stream,
             text: text.to_vec(),
+            end: End::Newline,
         }
     }
 
@@ -226,6 +266,8 @@ mod tests {
             colour,
             terminal,
             zone: TimeZone::UTC,
+            today: jiff::civil::date(2026, 11, 23),
+            highlight: None,
         }
     }
 
@@ -266,14 +308,17 @@ mod tests {
         let text = b"\x1b[2J\x1b[1;31mred\x1b[0m \x1b]0;title\x07\x1b[3Aok\x07\ttab\x1b(B\x1b";
         let line = line(LineStream::Out, text);
         assert!(shown(&line, &options(true, true)).ends_with("| \x1b[1;31mred\x1b[0m ok\ttab\x1b[0m\n"));
-        assert_eq!(shown(&line, &options(true, false)), "web    | red ok\ttab\n");
+        assert_eq!(
+            shown(&line, &options(true, false)),
+            "09:15:02.123 web    | red ok\ttab\n"
+        );
         assert_eq!(shown(&line, &options(false, false)), "web    | red ok\x07\ttab\n");
     }
 
     #[test]
     fn a_redrawn_line_shows_its_last_state_on_a_terminal() {
         let line = line(LineStream::Out, b"10%\r50%\r100%\r");
-        assert_eq!(shown(&line, &options(true, false)), "web    | 100%\n");
+        assert_eq!(shown(&line, &options(true, false)), "09:15:02.123 web    | 100%\n");
         assert_eq!(shown(&line, &options(false, false)), "web    | 10%\r50%\r100%\n");
     }
 
@@ -281,11 +326,35 @@ mod tests {
     fn a_structured_line_is_taken_apart_on_a_terminal_only() {
         let text = br#"{"level":40,"time":1700000000000,"pid":7,"hostname":"h","port":7163,"msg":"low","path":"a b","x":null}"#;
         let line = line(LineStream::Out, text);
-        let expected = "web    | 09:15:02.123 warn  low port=7163 path=\"a b\" x=null\n";
+        let expected = "09:15:02.123 web    | warn  low port=7163 path=\"a b\" x=null\n";
         assert_eq!(shown(&line, &options(true, false)), expected);
         assert_eq!(
             shown(&line, &options(false, false)),
             format!("web    | {}\n", str::from_utf8(text).unwrap())
+        );
+    }
+
+    #[test]
+    fn a_stack_stands_below_its_line_and_another_day_is_named() {
+        let text = br#"{"level":50,"err":{"type":"Error","stack":"Error: no\n    at main"},"msg":"broken"}"#;
+        let mut old = options(true, false);
+        old.today = jiff::civil::date(2026, 11, 24);
+        let expected = "11-23 09:15:02 web    ! error broken err={\"type\":\"Error\"}\n".to_owned();
+        let below = "               web    ! Error: no\n               web    !     at main\n";
+        assert_eq!(shown(&line(LineStream::Err, text), &old), expected + below);
+    }
+
+    #[test]
+    fn what_matches_stands_out_without_the_colours_of_the_service() {
+        let mut matching = options(true, true);
+        matching.highlight = Regex::new("r?ed|w|").ok();
+        let line = line(LineStream::Out, b"\x1b[32mcolou\x1b[1mred\x1b[0m words");
+        let red = |text: &str| format!("\x1b[1m\x1b[31m{text}\x1b[0m");
+        let expected = format!("| colou{} {}ords\n", red("red"), red("w"));
+        assert!(
+            shown(&line, &matching).ends_with(&expected),
+            "{:?}",
+            shown(&line, &matching)
         );
     }
 

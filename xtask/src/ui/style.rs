@@ -1,16 +1,19 @@
 //! How log lines are shown: for people, as JSON, or as the services' own bytes.
 
 use super::log_line::{self, RenderOptions};
-use crate::log::reader::{Line, Selection};
+use crate::clock;
+use crate::log::line::CONTINUES;
+use crate::log::reader::{End, Line, Selection};
+use jiff::tz::TimeZone;
 use std::io::IsTerminal as _;
 
 /// How log lines are shown.
 pub enum Style {
     /// For people.
-    People(RenderOptions),
+    People(Box<RenderOptions>),
     /// One JSON object a line.
     Json,
-    /// The services' bytes alone.
+    /// The services' bytes alone, a line that was too long put together again.
     Raw,
 }
 
@@ -24,13 +27,23 @@ impl Style {
             .max()
             .unwrap_or_default();
         let colour = anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never;
-        let (terminal, zone) = (std::io::stdout().is_terminal(), jiff::tz::TimeZone::system());
-        Self::People(RenderOptions {
+        let (terminal, zone) = (std::io::stdout().is_terminal(), TimeZone::system());
+        Self::People(Box::new(RenderOptions {
             name_width,
             colour,
             terminal,
+            today: clock::wall().to_zoned(zone.clone()).date(),
             zone,
-        })
+            highlight: selection.filter.pattern.clone(),
+        }))
+    }
+
+    /// Whether an unfinished line may be shown before the rest of it comes: programs get whole ones.
+    pub fn shows_unfinished(&self) -> bool {
+        match self {
+            Self::People(_) | Self::Raw => true,
+            Self::Json => false,
+        }
     }
 
     /// The lines as bytes to be printed.
@@ -43,12 +56,20 @@ impl Style {
                     text.extend_from_slice(log_line::json(line).to_string().as_bytes());
                     text.push(b'\n');
                 }
-                Self::Raw => {
-                    text.extend_from_slice(&line.text);
-                    text.push(b'\n');
-                }
+                Self::Raw => raw(line, &mut text),
             }
         }
         text
+    }
+}
+
+fn raw(line: &Line, into: &mut Vec<u8>) {
+    match line.end {
+        End::Newline => {
+            into.extend_from_slice(&line.text);
+            into.push(b'\n');
+        }
+        End::Continues => into.extend_from_slice(line.text.strip_suffix(CONTINUES).unwrap_or(&line.text)),
+        End::Open => into.extend_from_slice(&line.text),
     }
 }

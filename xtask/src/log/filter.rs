@@ -1,0 +1,88 @@
+//! Which lines of a log are wanted: by how bad they are and by what they say. Pure.
+
+use regex::bytes::Regex;
+
+use super::escape;
+use super::reader::{Line, LineStream};
+use super::structured::{self, Level};
+
+/// What a line must be to be wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// This bad or worse.
+    pub level: Option<Level>,
+    /// Matched by this; colours and the like in the line do not count.
+    pub pattern: Option<Regex>,
+}
+
+impl Filter {
+    /// Whether a line is wanted.
+    pub fn keeps(&self, line: &Line) -> bool {
+        let says = |pattern: &Regex| pattern.is_match(&escape::strip(&line.text));
+        self.pattern.as_ref().is_none_or(says) && self.level.is_none_or(|least| level(line) >= Some(least))
+    }
+}
+
+/// How bad a line is: as its fields say, else by its stream: stderr is a warning. What the supervisor did is neither.
+fn level(line: &Line) -> Option<Level> {
+    let by_stream = match line.stream {
+        LineStream::Out => Level::Info,
+        LineStream::Err => Level::Warn,
+        LineStream::Event => return None,
+    };
+    let fields = structured::fields(&line.text);
+    Some(
+        fields
+            .and_then(|fields| structured::level(&fields))
+            .unwrap_or(by_stream),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(stream: LineStream, text: &str) -> Line {
+        Line {
+            stamp: jiff::Timestamp::UNIX_EPOCH,
+            service: "web".into(),
+            stream,
+            text: text.into(),
+            end: super::super::reader::End::Newline,
+        }
+    }
+
+    #[test]
+    fn a_level_is_that_of_the_fields_else_of_the_stream() {
+        use LineStream::{Err, Event, Out};
+        for (stream, text, least, kept) in [
+            (Out, r#"{"level":40}"#, Level::Warn, true),
+            (Out, r#"{"level":30}"#, Level::Warn, false),
+            (Err, r#"{"level":"info","msg":"on stderr"}"#, Level::Warn, false),
+            (Err, r#"{"msg":"no level"}"#, Level::Warn, true),
+            (Err, "plain", Level::Warn, true),
+            (Err, "plain", Level::Error, false),
+            (Out, "plain", Level::Info, true),
+            (Out, "plain", Level::Warn, false),
+            (Out, "level=error msg=x", Level::Error, true),
+            (Event, "ended with SIGKILL after 2s", Level::Trace, false),
+        ] {
+            let filter = Filter {
+                level: Some(least),
+                pattern: None,
+            };
+            assert_eq!(filter.keeps(&line(stream, text)), kept, "{stream:?} {text} {least:?}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_does_not_see_colours() {
+        let filter = Filter {
+            level: None,
+            pattern: Regex::new("^error: x$").ok(),
+        };
+        assert!(filter.keeps(&line(LineStream::Event, "\x1b[31merror\x1b[0m: x")));
+        assert!(!filter.keeps(&line(LineStream::Out, "error: xy")));
+        assert!(Filter::default().keeps(&line(LineStream::Out, "")));
+    }
+}
