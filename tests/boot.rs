@@ -4,7 +4,9 @@ use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::support::{LIMIT, Project, Running, Signal, free_port, has, is_free, pid, signal, wait_at_most, wait_gone};
+use crate::support::{
+    LIMIT, Project, Running, Signal, Value, free_port, has, is_free, pid, signal, wait_at_most, wait_gone,
+};
 
 /// A workspace with two profiles, `web` before `api` in the second, each service with a port.
 fn two() -> (Project, [u16; 3]) {
@@ -289,6 +291,51 @@ fn a_supervisor_that_is_killed_ends_the_unit_of_boot_so_that_the_manager_starts_
 }
 
 #[test]
+fn the_unit_of_boot_says_what_is_not_up_and_goes_on() {
+    let (project, _) = two();
+    for profile in ["one", "two"] {
+        up(&project, profile, &[]);
+    }
+    project.run(&["save"]).ok();
+    shut_down(&project);
+    project.edit("[profiles.one]", "[profiles.other]");
+    project.edit("bye ended api", "exit 3");
+    let manager = Manager::of(&project);
+    let socket = manager.path.to_str().unwrap();
+    let service = project.start_with(&[("NOTIFY_SOCKET", socket)], &["resurrect", "--foreground"]);
+    let said = manager.wait("READY=1");
+    assert!(
+        said.contains("STATUS=two up; not ready: api of two; not started: one"),
+        "{said}"
+    );
+    project.wait_ready("db");
+    service.signal(Signal::TERM);
+    service.wait().ok().says(&["error: one: ", "warning: two: api: "]);
+}
+
+#[test]
+fn what_a_loss_of_power_leaves_on_the_disk_is_no_obstacle() {
+    let (project, _) = two();
+    up(&project, "two", &[]);
+    project.run(&["save"]).ok();
+    for with in [Signal::STOP, Signal::KILL] {
+        project.processes().iter().for_each(|process| signal(process.pid, with));
+    }
+    project.wait_nothing_left();
+    // The next boot gives the pids to others: ours is one that lives.
+    let state = project.read(".dev/two/state.json");
+    let mut state: Value = serde_json::from_str(&state).unwrap();
+    let own = std::process::id();
+    state["boot"] = "another boot".into();
+    for identity in ["/supervisor/pid", "/services/0/leader/pid"] {
+        *state.pointer_mut(identity).unwrap() = own.into();
+    }
+    project.write(".dev/two/state.json", &state.to_string());
+    project.run(&["resurrect"]).ok().prints(&["started two"]);
+    project.wait_ready("api");
+}
+
+#[test]
 fn the_unit_of_boot_looks_after_a_stack_that_runs_already() {
     let (project, ports) = two();
     up(&project, "one", &[]);
@@ -363,10 +410,7 @@ fn startup_installs_and_takes_away_a_unit() {
         "{name}; {run}"
     );
     assert_eq!(std::fs::read_to_string(unit.path()).unwrap(), printed);
-    assert_eq!(
-        project.read("bin/told"),
-        format!("--user daemon-reload\n--user enable {name}\n")
-    );
+    assert_eq!(project.read("bin/told"), format!("--user enable {name}\n"));
     project.write("bin/told", "");
     project
         .run(&["startup", "uninstall", "--user"])
@@ -374,7 +418,7 @@ fn startup_installs_and_takes_away_a_unit() {
         .prints(&["removed "]);
     assert_eq!(
         project.read("bin/told"),
-        format!("--user disable --now {name}\n--user daemon-reload\n")
+        format!("--user stop {name}\n--user disable {name}\n--user daemon-reload\n")
     );
     assert_eq!(std::fs::read_dir(&units).unwrap().count(), 0);
 }
@@ -386,7 +430,7 @@ fn a_service_manager_that_refuses_leaves_the_exact_commands() {
     let run = project
         .run(&["startup", "install", "--user"])
         .code(1)
-        .says(&["error: ", "daemon-reload"]);
+        .says(&["error: ", "systemctl --user enable"]);
     let commands = run.stdout.clone();
     // They do the same: run by a shell, they write what is printed.
     std::fs::remove_dir_all(project.path("config")).unwrap();
@@ -426,6 +470,6 @@ fn without_the_rights_startup_prints_the_exact_commands() {
     run.says(&["error: ", "the commands above"]).prints(&[
         "sudo tee /etc/systemd/system/xtask-ws-",
         "Type=notify",
-        "sudo systemctl daemon-reload\nsudo systemctl enable xtask-ws-",
+        "END_OF_UNIT\nsudo systemctl enable xtask-ws-",
     ]);
 }

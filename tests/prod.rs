@@ -250,6 +250,15 @@ fn a_nested_host_needs_one_command_in_its_image_and_one_at_boot_and_runs_a_secon
     let before = SERVICES.map(|name| pid(&stack.service_status(name)));
     stack.run_with(&QUICK, &boot).ok();
     assert_eq!(SERVICES.map(|name| pid(&stack.service_status(name))), before);
+    // Or it was saved, and the boot of a host with a service manager starts it as it was.
+    stack.run(&["save"]).ok().prints(&["saved prod"]);
+    stack.run(&["stop"]).ok();
+    assert!(PROD.are(true));
+    let run = stack.run_with(&QUICK, &["resurrect"]).ok();
+    assert!(!run.stderr.contains("building"), "--no-build was saved; {run}");
+    SERVICES.iter().for_each(|name| drop(stack.wait_ready(name)));
+    let job = post(&PROD, "after the boot");
+    wait_job(&PROD, &job, "done");
     stack.run(&["stop"]).ok();
     assert!(PROD.are(true));
 }

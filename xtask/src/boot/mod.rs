@@ -5,6 +5,7 @@ pub mod launchd;
 pub mod saved;
 pub mod systemd;
 
+use crate::config::quote;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -50,6 +51,12 @@ impl Boot {
             .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
             .collect();
         format!("xtask-{}-{:016x}", readable.trim_matches('-'), self.hash)
+    }
+
+    /// The command that the manager runs, for a shell.
+    pub fn shell_command(&self) -> String {
+        let words: Vec<String> = self.command().iter().map(|word| quote(word)).collect();
+        words.join(" ")
     }
 
     /// The command that the manager runs.

@@ -130,7 +130,7 @@ pub fn install_commands(boot: &Boot, unit: &str, path: &Path) -> String {
     let directory = word(path.parent().unwrap_or(Path::new("/")));
     let name = file_name(boot);
     format!(
-        "{sudo}mkdir -p {directory}\n{sudo}tee {} >/dev/null <<'END_OF_UNIT'\n{unit}END_OF_UNIT\n{systemctl} daemon-reload\n{systemctl} enable {name}\n",
+        "{sudo}mkdir -p {directory}\n{sudo}tee {} >/dev/null <<'END_OF_UNIT'\n{unit}END_OF_UNIT\n{systemctl} enable {name}\n",
         word(path)
     )
 }
@@ -203,7 +203,7 @@ mod tests {
             install_commands(&boot, "UNIT\n", &path),
             format!(
                 "sudo mkdir -p /etc/systemd/system\nsudo tee /etc/systemd/system/{name} >/dev/null <<'END_OF_UNIT'\nUNIT\nEND_OF_UNIT\n\
-                 sudo systemctl daemon-reload\nsudo systemctl enable {name}\n"
+                 sudo systemctl enable {name}\n"
             )
         );
         let user = uninstall_commands(&example(Owner::User), Path::new("/c d/u.service"));

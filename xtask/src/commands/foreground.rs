@@ -31,6 +31,8 @@ struct Held {
     /// How long an orderly stop may take.
     stop_limit: Duration,
     phase: Phase,
+    /// The services of it that did not become ready.
+    missing: Vec<String>,
     /// Whether its supervisor has answered since it was last asked.
     answered: bool,
 }
@@ -50,6 +52,8 @@ struct Foreground {
     held: Vec<Held>,
     wakes: Receiver<Wake>,
     said_ready: bool,
+    /// The stacks that could not be started.
+    not_started: Vec<String>,
     /// How often it was told to end; the second time kills.
     asked: u32,
     /// What makes its end a failure.
@@ -68,6 +72,7 @@ pub(super) fn run(workspace: &Workspace, saved: &Saved) -> Result<u8> {
         held: Vec::new(),
         wakes,
         said_ready: false,
+        not_started: Vec::new(),
         asked: 0,
         failed: Vec::new(),
     };
@@ -75,7 +80,7 @@ pub(super) fn run(workspace: &Workspace, saved: &Saved) -> Result<u8> {
         !saved.stacks.is_empty(),
         "it was saved that no stack runs; run `cargo xtask save` while the stacks are up"
     );
-    let mut errors = Vec::new();
+    let mut last_error = None;
     for stack in &saved.stacks {
         // A build may take long: whoever told us to end meanwhile does not want the next stack.
         while let Ok(wake) = foreground.wakes.try_recv() {
@@ -88,10 +93,11 @@ pub(super) fn run(workspace: &Workspace, saved: &Saved) -> Result<u8> {
         if let Err(error) = foreground.hold(workspace, stack, &sender) {
             let error = error.context(stack.profile.clone());
             anstream::eprintln!("{}", super::describe(&error));
-            errors.push(error);
+            foreground.not_started.push(stack.profile.clone());
+            last_error = Some(error);
         }
     }
-    match errors.pop() {
+    match last_error {
         // The manager tries again after a while.
         Some(error) if foreground.held.is_empty() => Err(error),
         Some(_) | None => foreground.serve(),
@@ -127,6 +133,7 @@ impl Foreground {
             asking: connection.second()?,
             stop_limit,
             phase,
+            missing: Vec::new(),
             answered: true,
         });
         let wake = sender.clone();
@@ -185,7 +192,10 @@ impl Foreground {
                 if held.phase == Phase::Starting {
                     held.phase = Phase::Up;
                 }
-                tell_failures(&held.profile, &failures);
+                for Failure { service, reason } in failures {
+                    anstream::eprintln!("warning: {}: {service}: {reason}", held.profile);
+                    held.missing.push(service);
+                }
                 self.say_ready();
             }
             Reply::Ended { failures } => {
@@ -268,12 +278,27 @@ impl Foreground {
             return;
         }
         self.said_ready = true;
-        let names: Vec<&str> = self.held.iter().map(|held| held.profile.as_str()).collect();
-        let text = format!("{} up", names.join(", "));
+        let text = self.summary();
         anstream::eprintln!("{text}");
         if let Some(manager) = &self.manager {
             manager.ready(&text);
         }
+    }
+
+    /// `one, two up; not ready: api of two`.
+    fn summary(&self) -> String {
+        let up: Vec<&str> = self.held.iter().map(|held| held.profile.as_str()).collect();
+        let missing = self
+            .held
+            .iter()
+            .flat_map(|held| held.missing.iter().map(|name| format!("{name} of {}", held.profile)));
+        let missing: Vec<String> = missing.collect();
+        let parts = [
+            ("; not ready: ", missing.join(", ")),
+            ("; not started: ", self.not_started.join(", ")),
+        ];
+        let rest = parts.into_iter().filter(|(_, names)| !names.is_empty());
+        format!("{} up", up.join(", ")) + &rest.map(|(what, names)| format!("{what}{names}")).collect::<String>()
     }
 
     fn tell(&self, text: &str) {
@@ -281,11 +306,5 @@ impl Foreground {
         if let Some(manager) = &self.manager {
             manager.status(text);
         }
-    }
-}
-
-fn tell_failures(profile: &str, failures: &[Failure]) {
-    for Failure { service, reason } in failures {
-        anstream::eprintln!("warning: {profile}: {service}: {reason}");
     }
 }

@@ -6,12 +6,13 @@ use crate::boot::{Boot, Owner, launchd, systemd};
 use crate::cli::{Startup, StartupAction};
 use crate::paths::fnv1a;
 use crate::plan::{self, Options};
+use crate::process::resolve_program;
 use crate::tasks::startup as task;
 use crate::ui;
 use anyhow::{Context as _, Result, bail, ensure};
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What a service manager is given, in its own words.
@@ -21,11 +22,16 @@ struct Service {
     /// What does the same by hand.
     install_commands: String,
     uninstall_commands: String,
-    /// What takes the file up when it is written.
-    enable: Vec<Vec<String>>,
-    /// What lets go of it before it is removed, and after.
-    disable: Vec<String>,
-    reload: Vec<Vec<String>>,
+    /// The manager's own program; without it there is no such manager here.
+    program: &'static str,
+    /// What takes the file up when it is written; works also while an image is built, where no manager runs.
+    enable: Option<Vec<String>>,
+    /// What lets go of it before it is removed.
+    disable: Option<Vec<String>>,
+    /// What stops the service before that, where the manager runs …
+    stop: Vec<String>,
+    /// … and what makes it forget.
+    forget: Option<Vec<String>>,
     /// What to do besides, and what happens when.
     hints: Vec<String>,
 }
@@ -111,9 +117,11 @@ fn for_systemd(boot: &Boot) -> Result<Service> {
     Ok(Service {
         install_commands: systemd::install_commands(boot, &text, &path),
         uninstall_commands: systemd::uninstall_commands(boot, &path),
-        enable: vec![systemctl(&["daemon-reload"]), systemctl(&["enable", &name])],
-        disable: systemctl(&["disable", "--now", &name]),
-        reload: vec![systemctl(&["daemon-reload"])],
+        program: "systemctl",
+        enable: Some(systemctl(&["enable", &name])),
+        disable: Some(systemctl(&["disable", &name])),
+        stop: systemctl(&["stop", &name]),
+        forget: Some(systemctl(&["daemon-reload"])),
         path,
         text,
         hints,
@@ -132,9 +140,11 @@ fn for_launchd(boot: &Boot) -> Result<Service> {
     Ok(Service {
         install_commands: launchd::install_commands(boot, &text, &path),
         uninstall_commands: launchd::uninstall_commands(boot, &path, uid),
-        enable: Vec::new(),
-        disable: words.to_vec(),
-        reload: Vec::new(),
+        program: "launchctl",
+        enable: None,
+        disable: None,
+        stop: words.to_vec(),
+        forget: None,
         path,
         text,
         hints: vec!["the saved stacks start at the next boot or login".to_owned()],
@@ -159,13 +169,17 @@ fn print(boot: &Boot, service: &Service) -> Result<u8> {
 }
 
 fn install(boot: &Boot, service: &Service) -> Result<u8> {
-    if let Err(error) = task::write(&service.path, &service.text) {
-        return by_hand(error, &service.install_commands);
+    if resolve_program(service.program, Path::new("/"), std::env::var_os("PATH").as_deref()).is_err() {
+        bail!(
+            "there is no {} here, so no service manager that is known; have your own run this at boot: {}",
+            service.program,
+            boot.shell_command()
+        );
     }
-    for command in &service.enable {
-        if let Err(error) = task::run(command) {
-            return by_hand(error, &service.install_commands);
-        }
+    let installed =
+        task::write(&service.path, &service.text).and_then(|()| service.enable.as_deref().map_or(Ok(()), task::run));
+    if let Err(error) = installed {
+        return by_hand(error, &service.install_commands);
     }
     ui::print(&format!(
         "installed {} for {}\n",
@@ -181,11 +195,16 @@ fn uninstall(service: &Service) -> Result<u8> {
         anstream::eprintln!("{} is not installed", service.path.display());
         return Ok(0);
     }
-    let done = task::run(&service.disable)
-        .and_then(|()| task::remove(&service.path))
-        .and_then(|()| service.reload.iter().try_for_each(|command| task::run(command)));
-    if let Err(error) = done {
+    // Where no manager runs, nothing has to be stopped; without the rights the next step fails, too, and says so.
+    if let Err(error) = task::run(&service.stop) {
+        anstream::eprintln!("warning: {error:#}");
+    }
+    let disabled = service.disable.as_deref().map_or(Ok(()), task::run);
+    if let Err(error) = disabled.and_then(|()| task::remove(&service.path)) {
         return by_hand(error, &service.uninstall_commands);
+    }
+    if let Some(Err(error)) = service.forget.as_deref().map(task::run) {
+        anstream::eprintln!("warning: {error:#}");
     }
     ui::print(&format!("removed {}\n", service.path.display()))?;
     Ok(0)

@@ -467,3 +467,17 @@ fn watched_is_the_directory_or_the_paths_or_nothing() {
     };
     assert_eq!(with("true").options(no_watch).service().watch, Vec::<PathBuf>::new());
 }
+
+#[test]
+fn an_orderly_stop_takes_as_long_as_its_longest_chain() {
+    // `b` and `c` end before `a`, side by side; each has 3 s more for what has to be killed. `d` depends on nothing.
+    let text = "
+services.a = { script = 'x', kill_timeout = '10s' }
+services.b = { script = 'x', kill_timeout = '1s', depends_on = ['a'] }
+services.c = { script = 'x', kill_timeout = '4s', depends_on = { a = 'started', b = 'started' } }
+services.d = { script = 'x', kill_timeout = '20s' }
+";
+    assert_eq!(case(text).plan().stop_limit(), Duration::from_secs(4 + 1 + 10 + 3 * 3));
+    let alone = "services.a = { script = 'x', kill_timeout = '1h' }";
+    assert_eq!(case(alone).plan().stop_limit(), Duration::from_secs(3603));
+}
