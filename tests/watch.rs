@@ -297,3 +297,25 @@ fn a_dependent_that_asked_for_it_restarts_too() {
     expect_event(&project, "[page] restarted: web came back (pid ");
     assert_eq!((project.lines("runs"), project.lines("other.runs")), (2, 1));
 }
+
+#[test]
+fn what_cannot_be_watched_is_said_in_the_reason() {
+    let project = watched("ignore_watch = [\"a[\"]");
+    project
+        .run(&["check"])
+        .code(1)
+        .says(&["dev.toml:8:17: ", "`a[` is not a glob: unclosed character class"]);
+    project.edit("\"a[\"", "\"!main.rs\"");
+    project.run(&["dev", "-d"]).ok();
+    let told = |web: &crate::support::Value| {
+        web["reason"]
+            .as_str()
+            .unwrap_or_default()
+            .contains("watching failed: read glob `!main.rs`")
+    };
+    project.wait("web", "says it", told);
+    project.edit("\"!main.rs\"", "\"*.orig\"");
+    project.up();
+    assert_eq!(project.wait_ready("web")["reason"], json!(null));
+    restarts_once(&project, "an edit counts", || project.write("src/main.rs", "// edited"));
+}

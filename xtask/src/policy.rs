@@ -15,8 +15,9 @@ pub const BACKOFF_CLEARED_AFTER: Duration = Duration::from_secs(30);
 pub const LEFTOVER_GRACE: Duration = Duration::from_millis(500);
 /// How long after SIGKILL a process may still exist before it is called unkillable.
 pub const KILL_LIMIT: Duration = Duration::from_secs(3);
-/// How often a blocked service looks whether its ports are free.
-pub const BLOCKED_RETRY: Duration = Duration::from_millis(250);
+/// How often a blocked service looks whether its ports are free. The end of their holder is told where the system does that;
+/// that a living process closes a socket is told to nobody who has no privileges, so there is no way around looking.
+pub const BLOCKED_RETRY: Duration = Duration::from_secs(1);
 /// The delay after a launch that failed for want of resources: a retry at once would fail again.
 pub const SCARCITY_DELAY: Duration = Duration::from_millis(500);
 

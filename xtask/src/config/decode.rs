@@ -9,7 +9,7 @@ use toml::de::DeTable;
 use super::decode_service::{rotation, service};
 use super::problem::Report;
 use super::section::Section;
-use super::shapes::{env, located, names, paths, strings, tasks, text, words};
+use super::shapes::{env, globs, located, names, paths, tasks, text, words};
 use super::validate::validate;
 use super::{Config, Located, Problems, Profile, Service, Task};
 
@@ -150,11 +150,11 @@ fn task(mut section: Section<'_, '_>) -> Task {
         env: env(&mut section),
         inputs: section
             .take("inputs")
-            .and_then(|item| strings(item, "a list of paths"))
+            .and_then(|item| globs(item, "a list of paths or globs"))
             .unwrap_or_default(),
         outputs: section
             .take("outputs")
-            .and_then(|item| strings(item, "a list of paths"))
+            .and_then(|item| globs(item, "a list of paths or globs"))
             .unwrap_or_default(),
     };
     section.finish();

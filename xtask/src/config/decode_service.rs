@@ -8,7 +8,7 @@ use super::Located;
 use super::decode_ready::ready;
 use super::section::{Item, Section};
 use super::service::{Dependency, Port, Rotation, Service, Watch};
-use super::shapes::{count, env, names, paths, size, strings, tasks, text, whole, words};
+use super::shapes::{count, env, globs, names, paths, size, strings, tasks, text, whole, words};
 use crate::log::Stamp;
 
 /// A service, or an override of one.
@@ -27,7 +27,7 @@ pub(super) fn service(mut section: Section<'_, '_>) -> Service {
         watch_delay: section.leaf("watch_delay"),
         ignore_watch: section
             .take("ignore_watch")
-            .and_then(|item| strings(item, "a list of globs")),
+            .and_then(|item| globs(item, "a list of globs")),
         build: section.take("build").and_then(tasks),
         autorestart: section.leaf("autorestart"),
         max_restarts: section.take("max_restarts").and_then(|item| count(&item)),

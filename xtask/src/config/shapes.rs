@@ -76,6 +76,21 @@ pub(super) fn strings(item: Item<'_, '_>, expected: &'static str) -> Option<Vec<
     Some(item.items(expected)?.iter().filter_map(filled).collect())
 }
 
+/// A list of globs, or of paths that may be globs.
+pub(super) fn globs(item: Item<'_, '_>, expected: &'static str) -> Option<Vec<String>> {
+    let readable = |glob: String| match globset::Glob::new(&glob) {
+        _ if glob.is_empty() => Err("it is empty".to_owned()),
+        Ok(_) => Ok(glob),
+        Err(error) => Err(format!("`{glob}` is not a glob: {}", error.kind())),
+    };
+    let all = item.items(expected)?;
+    Some(
+        all.iter()
+            .filter_map(|item| item.checked(String::EXPECTED, readable))
+            .collect(),
+    )
+}
+
 /// A string that is not empty.
 pub(super) fn filled(item: &Item<'_, '_>) -> Option<String> {
     item.checked(String::EXPECTED, not_empty)

@@ -206,6 +206,8 @@ pub enum Event {
     Halt,
     /// Not launched: a declared port is held; the text names the holder.
     PortsHeld(RunId, String),
+    /// The holder of a port that blocks it is gone.
+    PortsFreed,
     /// Launched, with the leader's process id.
     Spawned(RunId, u32),
     /// Not launched, and a retry cannot help: why.

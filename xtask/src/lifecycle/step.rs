@@ -44,6 +44,7 @@ impl Step<'_> {
             Event::Go(run) => self.go(run),
             Event::Halt => self.halt(),
             Event::PortsHeld(run, holder) => self.ports_held(run, holder),
+            Event::PortsFreed => self.ports_freed(),
             Event::Spawned(run, pid) => self.spawned(run, pid),
             Event::Unlaunchable(run, why) => self.unlaunchable(run, why),
             Event::Scarce(run, why) => self.scarce(run, why),
@@ -174,6 +175,12 @@ impl Step<'_> {
         if self.service.trouble.as_deref() != Some(holder.as_str()) {
             self.note(format!("blocked: {holder}"));
             self.service.trouble = Some(holder);
+        }
+    }
+
+    fn ports_freed(&mut self) {
+        if let State::Blocked { .. } = self.service.state {
+            self.service.state = State::Launching(None);
         }
     }
 

@@ -341,6 +341,30 @@ fn a_build_that_writes_what_is_watched_is_found_out_too() {
 }
 
 #[test]
+fn a_blocked_service_looks_again_when_the_holder_is_gone_and_now_and_then() {
+    let mut play = Play::new(policy());
+    play.take(Event::Start).take(Event::Go(RunId(1)));
+    play.take(Event::PortsHeld(RunId(1), "port 1 is held".to_owned()));
+    assert_eq!(
+        (play.service.status(), play.service.reason().as_deref()),
+        ("blocked", Some("port 1 is held"))
+    );
+    play.take(Event::PortsFreed);
+    assert_eq!(play.service.state, State::Launching(None));
+    play.take(Event::Go(RunId(2)))
+        .take(Event::PortsHeld(RunId(2), "port 1 is held".to_owned()));
+    play.pass(ms(999));
+    assert!(matches!(play.service.state, State::Blocked { .. }));
+    play.pass(ms(1));
+    assert_eq!(play.service.state, State::Launching(None));
+    // To anybody else it is no news.
+    play.runs = 2;
+    let run = play.spawn();
+    play.take(Event::PortsFreed);
+    assert!(matches!(play.service.state, State::Online(Run { id, .. }) if id == run));
+}
+
+#[test]
 fn signals_have_names() {
     assert_eq!(
         [signal_name(9), signal_name(15), signal_name(2), signal_name(6)],

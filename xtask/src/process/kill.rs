@@ -123,6 +123,21 @@ pub fn wait_gone(identities: &[Identity], limit: Duration) -> Vec<Identity> {
         .collect()
 }
 
+/// Calls `then`, on a thread of its own, when a process of anybody has ended; `false` where the system does not tell that.
+pub fn on_end(identity: Identity, then: impl FnOnce() + Send + 'static) -> bool {
+    /// Longer than any process runs.
+    const FOR_EVER: Duration = Duration::from_secs(1 << 32);
+    let wait = move || {
+        while !os::wait_gone(identity, FOR_EVER) {}
+        then();
+    };
+    os::TELLS_ENDS
+        && std::thread::Builder::new()
+            .name("holder".to_owned())
+            .spawn(wait)
+            .is_ok()
+}
+
 /// More than any tree needs: a process that has SIGKILL cannot fork any more, so that each look finds at most what was
 /// born during the one before. Only what we may not kill can go on for longer.
 const ROUNDS: usize = 64;

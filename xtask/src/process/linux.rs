@@ -167,6 +167,9 @@ pub(super) fn send(identity: Identity, signal: Signal) -> io::Result<()> {
 }
 
 /// Whether the process has ended within the limit.
+/// The end of any process is told, by a pidfd.
+pub(super) const TELLS_ENDS: bool = true;
+
 pub(super) fn wait_gone(identity: Identity, limit: Duration) -> bool {
     let Ok(pidfd) = raw(identity.pid).and_then(|pid| Ok(pidfd_open(pid, PidfdFlags::empty())?)) else {
         return !is_alive(&identity);

@@ -448,3 +448,15 @@ alone! {
 fn shell_quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
+
+alone! {
+    fn the_end_of_anybodys_process_is_told() {
+        let other = duct::cmd!("sleep", "1000").start().unwrap();
+        let identity = identity_of(other.pids()[0]).unwrap();
+        let (told, ends) = channel();
+        assert!(on_end(identity, move || told.send(()).unwrap()));
+        assert!(ends.try_recv().is_err());
+        other.kill().unwrap();
+        ends.recv_timeout(LIMIT).unwrap();
+    }
+}

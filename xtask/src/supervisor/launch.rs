@@ -77,7 +77,7 @@ impl Supervisor {
         let Some(plan) = self.fleet.get(id).map(|member| member.plan.clone()) else {
             return Event::Unlaunchable(run, "it is no longer in the plan".to_owned());
         };
-        if let Some(holder) = ports::held(&plan.ports) {
+        if let Some(holder) = self.held(&plan.ports) {
             return Event::PortsHeld(run, holder);
         }
         match self.spawn_service(id, run, &plan) {

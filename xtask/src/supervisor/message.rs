@@ -3,7 +3,7 @@
 use crate::fleet::ServiceId;
 use crate::ipc::server::Arrival;
 use crate::lifecycle::RunId;
-use crate::process::Death;
+use crate::process::{Death, Identity};
 use crate::readiness::ProbeReport;
 use crate::tasks::fresh::Look;
 use crate::watch::WatchReport;
@@ -19,6 +19,8 @@ pub(super) enum Message {
     Probe(RunId, ProbeReport),
     /// A run said that it is ready: by a line of its output, or on its notification socket.
     SaidReady(RunId),
+    /// Somebody who held a port that we want has ended.
+    HolderGone(Identity),
     /// Everything that a run wrote to one of its streams is in the log.
     Drained(RunId),
     /// News of a build's task.

@@ -22,13 +22,13 @@ use crate::lifecycle::{Monotonic, RunId};
 use crate::log::EventLog;
 use crate::paths::StackPaths;
 use crate::plan::{Invocation, Plan};
-use crate::process::{self, Children};
+use crate::process::{self, Children, Identity};
 use crate::watch::Watcher;
 use anyhow::{Context as _, Result};
 use clients::Waiter;
 use message::Message;
 use output::Logs;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -48,6 +48,10 @@ struct Supervisor {
     nonce: u32,
     clients: Clients,
     watcher: Option<Watcher>,
+    /// Why a service is not watched, or only in part.
+    watch_troubles: BTreeMap<String, String>,
+    /// Holders of ports that we want, whose ends are waited for.
+    holders: BTreeSet<Identity>,
     logs: Logs,
     fleet: Fleet,
     runs: BTreeMap<RunId, launch::LiveRun>,
@@ -128,6 +132,8 @@ impl Supervisor {
             nonce: nonce(),
             clients: Clients::default(),
             watcher: None,
+            watch_troubles: BTreeMap::new(),
+            holders: BTreeSet::new(),
             logs: Logs::default(),
             fleet: Fleet::default(),
             runs: BTreeMap::new(),

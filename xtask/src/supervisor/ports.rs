@@ -1,15 +1,50 @@
 //! Whose ports they are: who holds one before a launch, and whether a run's ports are its own after it.
 //! Who listens is looked up each time; nothing is bound to find out.
 
-use super::State;
-use crate::process::{self, Holder, TreeRoot};
+use super::message::Message;
+use super::{State, Supervisor, send};
+use crate::clock::Now;
+use crate::fleet::{Member, ServiceId};
+use crate::lifecycle::{Event, State as LifeState};
+use crate::process::{self, Holder, Identity, TreeRoot};
 use std::path::Path;
 
 /// The most characters of a holder's command line that are shown.
 const COMMAND_SHOWN: usize = 120;
 
-/// Who holds one of these ports, and what to do about it; `None` when all are free.
-pub(super) fn held(ports: &[u16]) -> Option<String> {
+impl Supervisor {
+    /// Who holds one of these ports, and what to do about it; `None` when all are free. The end of the holder will be told,
+    /// where the system tells it.
+    pub(super) fn held(&mut self, ports: &[u16]) -> Option<String> {
+        let (holder, text) = held(ports)?;
+        if let Some(identity) = holder.pid.and_then(process::identity_of)
+            && !self.holders.contains(&identity)
+        {
+            let sender = self.sender.clone();
+            if process::on_end(identity, move || send(&sender, Message::HolderGone(identity))) {
+                self.holders.insert(identity);
+            }
+        }
+        Some(text)
+    }
+
+    /// Whoever is blocked looks again.
+    pub(super) fn holder_gone(&mut self, holder: Identity, now: Now) {
+        self.holders.remove(&holder);
+        let blocked = |member: &Member| matches!(member.service.state, LifeState::Blocked { .. });
+        let ids: Vec<ServiceId> = self
+            .fleet
+            .members()
+            .filter(|(_, member)| blocked(member))
+            .map(|(id, _)| id)
+            .collect();
+        for id in ids {
+            self.happen(id, Event::PortsFreed, now);
+        }
+    }
+}
+
+fn held(ports: &[u16]) -> Option<(Holder, String)> {
     if ports.is_empty() {
         return None;
     }
@@ -25,11 +60,12 @@ pub(super) fn held(ports: &[u16]) -> Option<String> {
         (None, Some(pid)) => format!("; end it (`kill {pid}`), and this one starts by itself"),
         (None, None) => "; end it, and this one starts by itself".to_owned(),
     };
-    Some(format!(
+    let text = format!(
         "port {} is held by {}{advice}",
         holder.port,
         describe(&holder, stack.as_ref())
-    ))
+    );
+    Some((holder, text))
 }
 
 /// Whether the ports are the run's own: nobody else listens on them and, with `all`, the run listens on each.

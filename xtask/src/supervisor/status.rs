@@ -104,7 +104,8 @@ impl Supervisor {
         let reason = self.fleet.reason(id);
         let member: &Member = self.fleet.get(id)?;
         let (log_trouble, lost) = self.logs.health(&member.plan);
-        let reasons: Vec<String> = reason.into_iter().chain(log_trouble).collect();
+        let watch_trouble = self.watch_troubles.get(&member.plan.name).cloned();
+        let reasons: Vec<String> = reason.into_iter().chain(watch_trouble).chain(log_trouble).collect();
         let service = &member.service;
         let run = service.live_run();
         let used = run.and_then(|run| measured.get(&run.id));

@@ -23,6 +23,7 @@ impl Supervisor {
             Message::Probe(run, ProbeReport::Ready) => self.happen_to_run(run, Event::Ready(run), now),
             Message::Probe(run, ProbeReport::NotYet(why)) => self.happen_to_run(run, Event::NotReady(run, why), now),
             Message::SaidReady(run) => self.said_ready(run, now),
+            Message::HolderGone(holder) => self.holder_gone(holder, now),
             Message::Drained(run) => self.drained(run),
             Message::Build(id, run, news) => self.build_news(id, run, news, now),
             Message::Watch(WatchReport::Changed(changed)) => {
@@ -32,7 +33,9 @@ impl Supervisor {
                 }
             }
             Message::Watch(WatchReport::Failed { service, why }) => {
-                self.note(now.wall, Some(&service), &format!("watching failed: {why}"));
+                let why = format!("watching failed: {why}");
+                self.note(now.wall, Some(&service), &why);
+                self.watch_troubles.insert(service, why);
             }
             // Nobody waits for it: what is written from `set` on counts.
             Message::Watch(WatchReport::Armed { .. }) => {}
@@ -120,11 +123,17 @@ impl Supervisor {
                 own: vec![plan.state_dir.clone()],
             })
             .collect();
+        self.watch_troubles.clear();
         if self.watcher.is_none() && !specs.is_empty() {
             let sender = self.sender.clone();
             match Watcher::start(move |report| send(&sender, Message::Watch(report))) {
                 Ok(watcher) => self.watcher = Some(watcher),
-                Err(error) => self.note(now.wall, None, &format!("watching failed: {error:#}")),
+                Err(error) => {
+                    let why = format!("watching failed: {error:#}");
+                    self.note(now.wall, None, &why);
+                    let services = specs.iter().map(|spec| (spec.service.clone(), why.clone()));
+                    self.watch_troubles.extend(services);
+                }
             }
         }
         if let Some(watcher) = &mut self.watcher {
