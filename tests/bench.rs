@@ -17,6 +17,19 @@ fn bench_measures_prints_its_table_and_leaves_nothing() {
 }
 
 #[test]
+fn bench_compares_logs_with_cat() {
+    let project = Project::new().with_cargo();
+    let run = project.run(&["bench", "logs", "--rounds", "1"]).ok();
+    for row in [
+        "log of lines of one service ",
+        "log of lines of sixteen services",
+        "memory (PSS)",
+    ] {
+        assert!(run.stdout.contains(row), "{run}");
+    }
+}
+
+#[test]
 fn bench_names_what_it_can_measure() {
     let run = Project::new().run(&["bench", "statsu"]).code(1);
     assert!(

@@ -1,7 +1,11 @@
-//! Reads the clock as its first act, sends its pid and the time to a socket, and then stays until it is ended.
+//! Reads the clock as its first act, sends its pid and the time to a socket, and then stays until it is ended; or writes so many bytes
+//! of lines to its stdout and ends: `stamp SOCKET [blocks|lines BYTES]`.
 //!
 //! `cargo xtask bench` runs it as the service and as the floor beside it: the smallest program that can be timed from within.
 
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
 use std::process::ExitCode;
 use std::thread;
@@ -21,7 +25,42 @@ fn main() -> ExitCode {
         eprintln!("error: failed to send the stamp to {}: {error}", socket.display());
         return ExitCode::FAILURE;
     }
-    loop {
-        thread::park();
+    let words: Vec<String> = std::env::args().skip(2).collect();
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => loop {
+            thread::park();
+        },
+        ["blocks", bytes] => flood(&LINE.repeat(655), bytes),
+        ["lines", bytes] => flood(&LINE, bytes),
+        _ => {
+            eprintln!("error: after the socket comes nothing, or `blocks BYTES`, or `lines BYTES`");
+            ExitCode::from(2)
+        }
     }
+}
+
+/// A line of 100 bytes.
+const LINE: [u8; 100] = {
+    let mut line = [b'x'; 100];
+    line[99] = b'\n';
+    line
+};
+
+/// Writes `block` with one system call each time, until it has written so many bytes.
+fn flood(block: &[u8], bytes: &str) -> ExitCode {
+    let mut left: usize = bytes.parse().unwrap_or(0);
+    // Without the buffer of `Stdout`, which looks for line ends.
+    let Ok(own) = std::io::stdout().as_fd().try_clone_to_owned() else {
+        return ExitCode::FAILURE;
+    };
+    let mut out = File::from(own);
+    while left > 0 {
+        let next = &block[..left.min(block.len())];
+        if let Err(error) = out.write_all(next) {
+            eprintln!("error: failed to write the lines: {error}");
+            return ExitCode::FAILURE;
+        }
+        left -= next.len();
+    }
+    ExitCode::SUCCESS
 }

@@ -38,7 +38,8 @@ impl Pace {
         let is_quick = (0..limit).contains(&(at - self.last));
         self.last = at;
         if !is_quick {
-            self.rest();
+            self.small = 0;
+            self.pause = 0;
         } else if self.pause == 0 {
             self.small = if count <= SMALL { self.small + 1 } else { 0 };
             if self.small == BEGIN {
@@ -48,17 +49,20 @@ impl Pace {
             // The pipe may have been full, and its writer may have waited for us.
             self.pause /= 2;
             if self.pause < SHORTEST {
-                self.rest();
+                self.small = 0;
+                self.pause = 0;
             }
         } else if count < LARGE / 2 {
             self.pause = (self.pause * 2).min(LONGEST);
         }
     }
 
-    /// Nothing was there to be read.
+    /// Nothing was there to be read: nothing gathers any more. A reader who is merely faster than the writer finds nothing each time.
     pub(super) fn rest(&mut self) {
-        self.small = 0;
-        self.pause = 0;
+        if self.pause > 0 {
+            self.small = 0;
+            self.pause = 0;
+        }
     }
 
     /// How long to let the pipe gather before the next read.
@@ -112,5 +116,18 @@ mod tests {
         assert_eq!(pace.pause(), None);
         after(&mut pace, BEGIN, 100, 5);
         assert_eq!(after(&mut pace, 1, 100, 1_000_000), 0);
+    }
+
+    #[test]
+    fn a_reader_that_finds_nothing_after_each_line_gathers_all_the_same() {
+        let mut pace = Pace::default();
+        for _ in 0..BEGIN {
+            after(&mut pace, 1, 100, 20);
+            assert!(pace.pause().is_none() || pace.small == BEGIN);
+            if pace.pause().is_none() {
+                pace.rest();
+            }
+        }
+        assert!(pace.pause().is_some());
     }
 }

@@ -42,7 +42,6 @@ pub enum Unit {
     /// Mebibytes.
     Mebibytes,
     /// Megabytes (10^6) a second.
-    #[expect(dead_code, reason = "for the throughput of logs")]
     MegabytesPerSecond,
     /// Things.
     Count,
@@ -56,7 +55,6 @@ pub enum Target {
     /// No more than so many times the floor.
     TimesFloor(f64),
     /// No less than so many times the floor, where more is better.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the throughput of logs"))]
     LeastTimesFloor(f64),
     /// No more than this on top of the floor.
     OverFloor(f64),

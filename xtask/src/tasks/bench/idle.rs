@@ -73,7 +73,8 @@ pub(super) fn at_rest(stage: &Stage, own: &[u32], what: &str) -> Result<[Row; 2]
     ])
 }
 
-fn footprint(pids: &[u32]) -> Result<process::Footprint> {
+/// What several processes cost together.
+pub(super) fn footprint(pids: &[u32]) -> Result<process::Footprint> {
     let mut sum = process::Footprint::default();
     for pid in pids {
         sum += process::footprint(*pid).context("failed to look at our own processes; this system may not tell")?;

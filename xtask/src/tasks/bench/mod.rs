@@ -5,6 +5,7 @@
 
 mod figures;
 mod idle;
+mod logs;
 mod restart;
 mod stage;
 mod start;
@@ -27,7 +28,7 @@ struct Group {
     measure: fn(&Bench) -> Result<Vec<Row>>,
 }
 
-const GROUPS: [Group; 6] = [
+const GROUPS: [Group; 7] = [
     Group {
         name: "restart",
         measure: restart::measure,
@@ -51,6 +52,10 @@ const GROUPS: [Group; 6] = [
     Group {
         name: "watch",
         measure: watch::measure,
+    },
+    Group {
+        name: "logs",
+        measure: logs::measure,
     },
 ];
 
