@@ -85,10 +85,9 @@ fn more_commands_than_descriptors_are_told_so_and_the_stack_goes_on() {
 #[cfg(target_os = "linux")]
 fn with_processes(project: &Project, most: u32, args: &str) -> Running {
     if !rustix::process::getuid().is_root() {
-        let line = format!("ulimit -u {most} && exec \"$XTASK\" {args}");
         let mut command = project.prepare("unshare");
-        command.args(["--user", "--map-current-user", "sh", "-c", &line]);
-        return Running::start(command.env("XTASK", crate::support::xtask()));
+        command.args(["--user", "--map-current-user", "prlimit", &format!("--nproc={most}")]);
+        return Running::start(command.arg(crate::support::xtask()).args(args.split(' ')));
     }
     let group = std::path::PathBuf::from(format!("/sys/fs/cgroup/pids/xtask-test-{}", std::process::id()));
     // What an earlier run of the test left is as good.

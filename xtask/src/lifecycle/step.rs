@@ -111,10 +111,12 @@ impl Step<'_> {
         }
         match &mut self.service.state {
             State::Online(_) | State::Launching(Some(_)) => self.service.restart = Some(cause),
-            State::Ending { next, .. } => {
+            // Only a user brings back what rests or was given up, also while it still ends.
+            State::Ending { next, .. } if by_user || matches!(next, Next::Launch(_)) => {
                 *next = Next::Launch(Duration::ZERO);
                 self.service.restart = Some(cause);
             }
+            State::Ending { .. } => {}
             State::WaitingRestart { .. } => self.launch(),
             State::Stopped | State::Errored if by_user => self.launch(),
             State::Stopped | State::Errored | State::Launching(None) | State::Blocked { .. } => {}
@@ -466,6 +468,9 @@ impl Step<'_> {
         match &mut self.service.state {
             State::Online(_) | State::Launching(Some(_)) => self.service.restart = Some(cause),
             State::Ending { next, .. } => {
+                if *next == Next::GiveUp {
+                    self.service.unstable = 0;
+                }
                 *next = Next::Launch(Duration::ZERO);
                 self.service.restart = Some(cause);
             }

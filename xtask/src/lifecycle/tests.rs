@@ -113,6 +113,26 @@ fn an_unstable_run_is_retried_max_restarts_times_and_then_given_up() {
 }
 
 #[test]
+fn what_is_given_up_comes_back_by_nobody_but_a_user_even_while_its_leftovers_end() {
+    for (exit, autorestart, end) in [
+        (Exit::Code(1), Autorestart::Always, State::Errored),
+        (Exit::Code(0), Autorestart::Never, State::Stopped),
+    ] {
+        let mut play = Play::online(Policy {
+            max_restarts: 0,
+            autorestart,
+            ..policy()
+        });
+        let run = RunId(play.runs);
+        play.take(Event::Exited(run, exit)).take(Event::Restart(Cause::Memory));
+        play.take(Event::TreeGone(run));
+        assert_eq!(play.service.state, end);
+        play.take(Event::Restart(Cause::Command));
+        assert_eq!(play.service.state, State::Launching(None));
+    }
+}
+
+#[test]
 fn a_run_that_lasted_clears_the_count_of_unstable_ones_whenever_it_happens() {
     let mut play = Play::online(policy());
     for _ in 0..50 {
