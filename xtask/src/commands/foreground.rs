@@ -35,6 +35,8 @@ struct Held {
     missing: Vec<String>,
     /// Whether its supervisor has answered since it was last asked.
     answered: bool,
+    /// Its end is this one's, too. One that a user has stopped, and perhaps started again, is the user's.
+    awaited: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -135,6 +137,7 @@ impl Foreground {
             phase,
             missing: Vec::new(),
             answered: true,
+            awaited: false,
         });
         let wake = sender.clone();
         follow::receive_all(connection, move |reply| wake.send(Wake::Reply(index, reply)).is_ok())
@@ -162,7 +165,7 @@ impl Foreground {
                 }
             }
         }
-        for held in &self.held {
+        for held in self.held.iter().filter(|held| held.awaited) {
             stop::await_end(&held.paths, &held.profile)?;
         }
         match self.failed.is_empty() {
@@ -248,6 +251,7 @@ impl Foreground {
             } else {
                 Request::Kill
             };
+            held.awaited = true;
             // A supervisor that is gone is reported by its connection.
             let _ = held.asking.send(request);
         }
