@@ -487,10 +487,18 @@ fn raw_puts_long_lines_together_and_unfinished_ones_are_shown() {
         let run = project.run(&[&["logs", "--raw", "--no-follow"], args].concat()).ok();
         assert!(run.stdout == format!("{long}\nname: "), "{args:?} {}", run.stdout.len());
     }
-    let logs = project.start(&["logs", "-n", "0"]);
+    let logs = project.start(&["logs", "-n", "0", "--out"]);
     logs.wait_for("name: ");
+    project.run(&["stop"]).ok();
+    wait_until("its end is in the file", || {
+        project.read(log).ends_with('\n').then_some(())
+    });
     logs.press_ctrl_c();
-    logs.wait().ok();
+    assert_eq!(
+        logs.wait().ok().stdout,
+        "web | name: \n",
+        "the end of the line adds nothing"
+    );
 }
 
 #[test]

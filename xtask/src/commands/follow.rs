@@ -6,7 +6,7 @@ use crate::ipc::client::{Connection, Unanswered};
 use crate::ipc::protocol::{Failure, Reply, Request, Stack};
 use crate::log::grace::Grace;
 use crate::log::parse_name;
-use crate::log::reader::{Follow, Line, Selection};
+use crate::log::reader::{Follow, Line, LineStream, Selection};
 use crate::ui::style::Style;
 use crate::watch::files::FileWatch;
 use crate::{clock, ui};
@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::SystemTime;
 
@@ -36,6 +37,8 @@ pub(super) struct Follower<'a> {
     follow: Follow,
     style: Style,
     grace: Grace,
+    /// Whose last line was shown before it was finished.
+    begun: Vec<(Arc<str>, LineStream)>,
     watch: FileWatch,
     /// What to follow, asked anew: services may join.
     again: Box<dyn Fn() -> Result<Selection> + 'a>,
@@ -59,6 +62,7 @@ impl<'a> Follower<'a> {
             follow,
             style,
             grace: Grace::default(),
+            begun: Vec::new(),
             watch,
             again,
             known,
@@ -89,6 +93,8 @@ impl<'a> Follower<'a> {
         if stays.is_none() && unfinished > 0 && self.grace.shows_unfinished(now) {
             let lines = self.follow.take_unfinished().context("failed to read the logs")?;
             self.show(&lines)?;
+            self.begun
+                .extend(lines.into_iter().map(|line| (line.service, line.stream)));
             unfinished = 0;
         }
         self.grace.left(stays, unfinished, now);
@@ -116,12 +122,25 @@ impl<'a> Follower<'a> {
 
     fn print_until(&mut self, limit: Option<Timestamp>) -> Result<Option<Timestamp>> {
         loop {
-            let (lines, stays) = self.follow.read_until(limit).context("failed to read the logs")?;
+            let (mut lines, stays) = self.follow.read_until(limit).context("failed to read the logs")?;
             if lines.is_empty() {
                 return Ok(stays);
             }
+            if !self.begun.is_empty() {
+                lines.retain(|line| self.adds_something(line));
+            }
             self.show(&lines)?;
         }
+    }
+
+    /// Whether a line is more than the end of one that was shown before it was finished.
+    fn adds_something(&mut self, line: &Line) -> bool {
+        let is_its = |(service, stream): &(Arc<str>, LineStream)| *service == line.service && *stream == line.stream;
+        let Some(begun) = self.begun.iter().position(is_its) else {
+            return true;
+        };
+        self.begun.swap_remove(begun);
+        !line.text.is_empty() || self.style.is_raw()
     }
 
     /// A file that came into being may be a new service's: follows it, too.

@@ -3,7 +3,7 @@
 use regex::bytes::Regex;
 
 use super::escape;
-use super::reader::{Line, LineStream};
+use super::reader::LineStream;
 use super::structured::{self, Level};
 
 /// What a line must be to be wanted.
@@ -16,21 +16,21 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whether a line is wanted.
-    pub fn keeps(&self, line: &Line) -> bool {
-        let says = |pattern: &Regex| pattern.is_match(&escape::strip(&line.text));
-        self.pattern.as_ref().is_none_or(says) && self.level.is_none_or(|least| level(line) >= Some(least))
+    /// Whether a line with this text is wanted.
+    pub fn keeps(&self, stream: LineStream, text: &[u8]) -> bool {
+        let says = |pattern: &Regex| pattern.is_match(&escape::strip(text));
+        self.pattern.as_ref().is_none_or(says) && self.level.is_none_or(|least| level(stream, text) >= Some(least))
     }
 }
 
 /// How bad a line is: as its fields say, else by its stream: stderr is a warning. What the supervisor did is neither.
-fn level(line: &Line) -> Option<Level> {
-    let by_stream = match line.stream {
+fn level(stream: LineStream, text: &[u8]) -> Option<Level> {
+    let by_stream = match stream {
         LineStream::Out => Level::Info,
         LineStream::Err => Level::Warn,
         LineStream::Event => return None,
     };
-    let fields = structured::fields(&line.text);
+    let fields = structured::fields(text);
     Some(
         fields
             .and_then(|fields| structured::level(&fields))
@@ -41,16 +41,6 @@ fn level(line: &Line) -> Option<Level> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn line(stream: LineStream, text: &str) -> Line {
-        Line {
-            stamp: jiff::Timestamp::UNIX_EPOCH,
-            service: "web".into(),
-            stream,
-            text: text.into(),
-            end: super::super::reader::End::Newline,
-        }
-    }
 
     #[test]
     fn a_level_is_that_of_the_fields_else_of_the_stream() {
@@ -71,7 +61,11 @@ mod tests {
                 level: Some(least),
                 pattern: None,
             };
-            assert_eq!(filter.keeps(&line(stream, text)), kept, "{stream:?} {text} {least:?}");
+            assert_eq!(
+                filter.keeps(stream, text.as_bytes()),
+                kept,
+                "{stream:?} {text} {least:?}"
+            );
         }
     }
 
@@ -81,8 +75,8 @@ mod tests {
             level: None,
             pattern: Regex::new("^error: x$").ok(),
         };
-        assert!(filter.keeps(&line(LineStream::Event, "\x1b[31merror\x1b[0m: x")));
-        assert!(!filter.keeps(&line(LineStream::Out, "error: xy")));
-        assert!(Filter::default().keeps(&line(LineStream::Out, "")));
+        assert!(filter.keeps(LineStream::Event, b"\x1b[31merror\x1b[0m: x"));
+        assert!(!filter.keeps(LineStream::Out, b"error: xy"));
+        assert!(Filter::default().keeps(LineStream::Out, b""));
     }
 }

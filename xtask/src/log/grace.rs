@@ -60,8 +60,8 @@ impl Grace {
 
     /// When to look again although nothing has changed.
     pub fn deadline(&self) -> Option<Duration> {
-        let held = self.held.map(|(_, due)| due);
-        held.into_iter().chain(self.unfinished.map(|(_, due)| due)).min()
+        // Unfinished lines come after those that are held, so they wait for them, too.
+        self.held.map(|(_, due)| due).or(self.unfinished.map(|(_, due)| due))
     }
 }
 
@@ -107,6 +107,9 @@ mod tests {
         let mut grace = Grace::default();
         grace.left(None, 3, at(1000));
         grace.left(None, 5, at(1500));
+        grace.left(None, 5, at(2400));
+        grace.left(Some(stamp(2600)), 5, at(2600));
+        assert_eq!(grace.deadline(), Some(Duration::from_millis(2700)), "no look in vain");
         grace.left(None, 5, at(2400));
         assert!(!grace.shows_unfinished(at(2400)));
         assert_eq!(grace.deadline(), Some(Duration::from_millis(2500)));

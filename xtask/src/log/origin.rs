@@ -93,13 +93,13 @@ impl Origin {
                 (service.into(), LineStream::Event, text)
             }
         };
-        let line = Line {
+        let line = || Line {
             stamp,
             service,
             stream,
             text: text.to_vec(),
             end,
         };
-        self.filter.keeps(&line).then_some(line)
+        self.filter.keeps(stream, text).then(line)
     }
 }

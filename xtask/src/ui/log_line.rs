@@ -11,6 +11,7 @@ use jiff::tz::TimeZone;
 use regex::bytes::Regex;
 use serde_json::{Map, Value, json};
 
+use crate::lifecycle;
 use crate::log::escape;
 use crate::log::line::{STAMP_LEN, prefix};
 use crate::log::reader::{Line, LineStream};
@@ -61,9 +62,29 @@ pub fn render(line: &Line, options: &RenderOptions, into: &mut Vec<u8>) {
     let fields = (options.terminal && line.stream != LineStream::Event).then(|| structured::fields(&line.text));
     match fields.flatten() {
         Some(fields) => structured_text(line, fields, options, into),
+        None if line.stream == LineStream::Event && options.highlight.is_none() => {
+            let mut text = Vec::new();
+            plain_text(&line.text, options, &mut text);
+            Painter(options.colour).put(into, event_style(&line.text), &text);
+        }
         None => plain_text(&line.text, options, into),
     }
     into.push(b'\n');
+}
+
+/// Red where something broke, yellow where something is not as wanted, green where it is again.
+fn event_style(text: &[u8]) -> Style {
+    let text = String::from_utf8_lossy(text);
+    let begins = |starts: &[&str]| starts.iter().any(|start| text.starts_with(start));
+    if lifecycle::is_crash(&text) || begins(&["errored", "build failed"]) {
+        AnsiColor::Red.on_default()
+    } else if begins(&["blocked", "not ready", "killed", "not launched"]) {
+        AnsiColor::Yellow.on_default()
+    } else if begins(&["ready"]) {
+        AnsiColor::Green.on_default()
+    } else {
+        Style::new()
+    }
 }
 
 /// `10:15:02.123`, or `11-22 10:15:02` on another day.
@@ -277,6 +298,24 @@ mod tests {
         String::from_utf8(bytes).unwrap()
     }
 
+    /// Any JSON that is not too deep.
+    fn value() -> impl Strategy<Value = Value> {
+        let text = "[a-z\"= \n\u{1b}\u{e9}\r]{0,8}";
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            text.prop_map(Value::from),
+        ];
+        leaf.prop_recursive(2, 12, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::vec(("(stack|type|[a-z]{1,3})", inner), 0..4)
+                    .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+            ]
+        })
+    }
+
     #[test]
     fn names_are_aligned_and_streams_marked() {
         for (stream, expected) in [
@@ -359,6 +398,22 @@ mod tests {
     }
 
     #[test]
+    fn a_crash_is_red_and_what_is_ready_is_green() {
+        for (text, code) in [
+            ("ended with SIGKILL after 2s", "\x1b[31m"),
+            ("errored: no such program", "\x1b[31m"),
+            ("blocked: port 80 is held", "\x1b[33m"),
+            ("ready after 1s", "\x1b[32m"),
+            ("ended with exit code 0 after 2s", ""),
+            ("started (pid 7)", ""),
+        ] {
+            let end = if code.is_empty() { "" } else { "\x1b[0m" };
+            let shown = shown(&line(LineStream::Event, text.as_bytes()), &options(true, true));
+            assert!(shown.ends_with(&format!(" {code}{text}{end}\n")), "{shown:?}");
+        }
+    }
+
+    #[test]
     fn json_has_the_fields_that_scripts_read() {
         let plain = json(&line(LineStream::Err, b"caf\xe9"));
         let expected =
@@ -374,6 +429,18 @@ mod tests {
             render(&line(LineStream::Out, &text), &options(true, false), &mut bytes);
             bytes.pop();
             prop_assert!(bytes.iter().all(|&byte| !is_control(byte) || byte == b'\t'));
+        }
+
+        #[test]
+        fn a_structured_line_of_any_shape_is_shown_and_its_fields_survive_as_json(
+            keys in prop::collection::vec((prop::sample::select(vec!["level", "severity", "msg", "message", "time", "err", "stack", "x"]), value()), 0..6),
+        ) {
+            let object: Map<String, Value> = keys.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+            let line = line(LineStream::Out, Value::Object(object.clone()).to_string().as_bytes());
+            prop_assert_eq!(&json(&line)["fields"], &Value::Object(object));
+            let rows = shown(&line, &options(true, false));
+            prop_assert!(rows.lines().all(|row| row.contains("web    | ")), "{rows}");
+            prop_assert!(rows.bytes().all(|byte| !is_control(byte) || byte == b'\t' || byte == b'\n'), "{rows:?}");
         }
     }
 }

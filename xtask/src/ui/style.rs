@@ -46,6 +46,14 @@ impl Style {
         }
     }
 
+    /// Whether what is shown is the services' bytes, no more and no less.
+    pub fn is_raw(&self) -> bool {
+        match self {
+            Self::Raw => true,
+            Self::People(_) | Self::Json => false,
+        }
+    }
+
     /// The lines as bytes to be printed.
     pub fn render(&self, lines: &[Line]) -> Vec<u8> {
         let mut text = Vec::new();
