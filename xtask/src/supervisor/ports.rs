@@ -76,14 +76,9 @@ pub(super) fn are_own(ports: &[u16], root: TreeRoot, all: bool) -> Result<(), St
     if ports.is_empty() {
         return Ok(());
     }
-    let snapshot = process::snapshot().map_err(|error| format!("failed to look at the processes: {error}"))?;
-    let own: Vec<u32> = snapshot
-        .members(&[root])
-        .into_iter()
-        .flatten()
-        .map(|process| process.identity.pid)
-        .collect();
     let holders = process::holders(ports).map_err(|error| format!("failed to look at the ports: {error}"))?;
+    // While nobody listens yet, which is asked often, all processes need not be looked at.
+    let own = if holders.is_empty() { Vec::new() } else { members(root)? };
     let is_own = |holder: &Holder| holder.pid.is_some_and(|pid| own.contains(&pid));
     if let Some(other) = holders.iter().find(|holder| !is_own(holder)) {
         let beside = if holders.iter().any(|holder| holder.port == other.port && is_own(holder)) {
@@ -105,6 +100,17 @@ pub(super) fn are_own(ports: &[u16], root: TreeRoot, all: bool) -> Result<(), St
         Some(port) if all => Err(format!("nothing listens on port {port} yet")),
         Some(_) | None => Ok(()),
     }
+}
+
+/// The pids of a run.
+fn members(root: TreeRoot) -> Result<Vec<u32>, String> {
+    let snapshot = process::snapshot().map_err(|error| format!("failed to look at the processes: {error}"))?;
+    let members = snapshot.members(&[root]);
+    Ok(members
+        .into_iter()
+        .flatten()
+        .map(|process| process.identity.pid)
+        .collect())
 }
 
 /// One of our own stacks, to which a process belongs.

@@ -50,6 +50,8 @@ pub enum Look {
 pub struct Stale {
     /// What differs from the last success; `None` when there is nothing to compare with.
     pub why: Option<String>,
+    /// The record of the last success; `None` when none is kept.
+    last: Option<PathBuf>,
     record: Option<Unsealed>,
 }
 
@@ -80,6 +82,7 @@ pub fn look(task: &TaskPlan, place: &Place) -> Look {
     if task.inputs.is_empty() {
         return Look::Stale(Stale {
             why: None,
+            last: None,
             record: None,
         });
     }
@@ -91,6 +94,7 @@ pub fn look(task: &TaskPlan, place: &Place) -> Look {
         Err(why) => {
             return Look::Stale(Stale {
                 why: Some(why),
+                last: Some(file),
                 record: None,
             });
         }
@@ -101,6 +105,7 @@ pub fn look(task: &TaskPlan, place: &Place) -> Look {
     }
     Look::Stale(Stale {
         why: why.flatten(),
+        last: Some(file.clone()),
         record: Some(Unsealed {
             file,
             definition,
@@ -129,9 +134,7 @@ impl Stale {
     /// # Errors
     /// When the old record cannot be removed.
     pub fn begin(&self) -> Result<()> {
-        self.record
-            .as_ref()
-            .map_or(Ok(()), |record| paths::remove_if_there(&record.file))
+        self.last.as_deref().map_or(Ok(()), paths::remove_if_there)
     }
 
     /// The task succeeded: until something changes it need not run again. What its inputs were is what they were before it
@@ -531,6 +534,12 @@ mod tests {
     fn a_missing_input_or_no_inputs_at_all_never_skip() {
         let bench = Bench::new(&["scr"], &[]);
         bench.succeed().stale("its input scr does not exist");
+        // Nor does a run without one leave an older success standing.
+        bench.write("scr/a", "1").succeed().fresh();
+        fs::rename(bench.dir.path().join("scr"), bench.dir.path().join("away")).unwrap();
+        bench.succeed();
+        fs::rename(bench.dir.path().join("away"), bench.dir.path().join("scr")).unwrap();
+        bench.stale("");
         let bench = Bench::new(&[], &["build"]);
         bench.write("build/a", "1").succeed().stale("");
     }
