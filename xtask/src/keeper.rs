@@ -34,7 +34,7 @@ pub fn run(state_dir: &Path, profile: &str) -> Result<()> {
     let null = std::fs::File::open("/dev/null").context("failed to open /dev/null")?;
     rustix::stdio::dup2_stdout(&null).context("failed to close stdout")?;
     guard.wait()?;
-    loop {
+    while !process::is_childless() {
         let killed = process::kill_descendants().context("failed to end what the supervisor left")?;
         let left = process::wait_gone(&killed.identities(), GONE_LIMIT);
         if killed.signalled.is_empty() || !left.is_empty() {

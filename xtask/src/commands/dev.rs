@@ -78,12 +78,14 @@ impl Session<'_> {
             goal: if self.args.wait { Goal::Ready } else { Goal::Launched },
             timeout: self.args.timeout,
         };
-        let reached = starter::bring_up(self.paths, &up, || self.follower(plan))?;
+        let reached = starter::bring_up(self.paths, &up, || {
+            // One that leaves again follows nothing.
+            (!self.args.detach).then(|| self.follower(plan)).transpose()
+        })?;
         let (connection, owner, fresh) = (reached.connection, reached.owner, reached.fresh);
-        let (mut follower, earlier) = reached.before;
-        if self.args.detach {
+        let Some((mut follower, earlier)) = reached.before else {
             return self.detached(connection, plan);
-        }
+        };
         if !owner {
             ui::tell(&format!(
                 "{} is running already; following it, Ctrl-C leaves it up",

@@ -146,6 +146,11 @@ fn read_requests(client: ClientId, stream: UnixStream, report: impl Fn(Arrival))
 
 /// The version is read first: a newer request may not parse as one of ours.
 fn parse(line: &str) -> Result<Request, String> {
+    // A whole plan is read once where it can be.
+    match serde_json::from_str::<Envelope>(line) {
+        Ok(envelope) if envelope.protocol == PROTOCOL => return Ok(envelope.request),
+        Ok(_) | Err(_) => {}
+    }
     let value: serde_json::Value = serde_json::from_str(line).map_err(|error| format!("not a request: {error}"))?;
     let theirs = value.get("protocol").and_then(serde_json::Value::as_u64);
     if theirs != Some(u64::from(PROTOCOL)) {

@@ -61,6 +61,17 @@ pub struct Orphan {
     pub run: Option<RunTag>,
 }
 
+/// What is alive of a run whose leader was reaped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// Nothing, for certain, and nothing can come to be.
+    Nothing,
+    /// Something, for certain; what, a [`snapshot`](super::snapshot) tells.
+    Something,
+    /// There is a process that hides its mark and may be anybody's: a [`snapshot`](super::snapshot) tells.
+    Unknown,
+}
+
 impl Children {
     /// Starts the one thread that reaps; it sleeps in the kernel until a child ends. `report` runs on that thread.
     ///
@@ -98,7 +109,7 @@ impl Children {
         let (handle, stdout, stderr, stdin) = start(launch).map_err(|cause| LaunchError::explain(launch, cause))?;
         let pid = handle.pids().first().copied().unwrap_or_default();
         // Nobody reaps while the lock is held, so that even one that has ended is still there to be looked at.
-        let identity = os::identity_unreaped(pid, &table).unwrap_or(Identity { pid, start: 0 });
+        let identity = os::look_at_unreaped(pid, &table).map_or(Identity { pid, start: 0 }, |process| process.identity);
         table.leaders.insert(
             pid,
             Leader {
@@ -123,27 +134,47 @@ impl Children {
     /// its tree is gone exactly when none of these is its run's: the topmost process of whatever is left is a child of
     /// ours. `None` when the system cannot tell (no subreaper): take a [`snapshot`](super::snapshot) then.
     pub fn orphans(&self) -> Option<Vec<Orphan>> {
-        let table = lock();
-        let children = os::own_children(&table)?;
-        let mut tags = os::Tags::default();
-        let adopted = children.into_iter().filter(|pid| !table.leaders.contains_key(pid));
-        let alive = adopted.filter_map(|pid| os::identity_of(pid).filter(os::is_alive));
-        Some(
-            alive
-                .map(|identity| Orphan {
-                    identity,
-                    run: tags.of(identity.pid),
-                })
-                .collect(),
-        )
+        orphans(&lock())
     }
 
-    /// Whether anything of a run whose leader was reaped may still be alive. A no is certain; a yes asks for a
-    /// [`snapshot`](super::snapshot), because an orphan that hides its mark may be anybody's.
-    pub fn may_have_leftovers(&self, run: RunTag) -> bool {
-        let is_or_may_be = |orphan: &Orphan| orphan.run.is_none_or(|tag| tag == run || tag.nonce != run.nonce);
-        self.orphans().is_none_or(|orphans| orphans.iter().any(is_or_may_be))
+    /// What may still be alive of runs whose leaders were reaped, in their order, for the price of [`orphans`](Self::orphans).
+    pub fn left_of(&self, runs: &[RunTag]) -> Vec<Left> {
+        let table = lock();
+        let Some(orphans) = orphans(&table) else {
+            return vec![Left::Unknown; runs.len()];
+        };
+        // A readiness command is spawned here and part of its service's tree.
+        let spawned: Vec<RunTag> = table.leaders.values().map(|leader| leader.run).collect();
+        drop(table);
+        let left = |run: &RunTag| {
+            let may_be = |orphan: &Orphan| orphan.run.is_none_or(|tag| tag.nonce != run.nonce);
+            if spawned.contains(run) || orphans.iter().any(may_be) {
+                Left::Unknown
+            } else if orphans.iter().any(|orphan| orphan.run == Some(*run)) {
+                Left::Something
+            } else {
+                Left::Nothing
+            }
+        };
+        runs.iter().map(left).collect()
     }
+}
+
+/// `None` also when one cannot be looked at, for want of a descriptor: it is there, as nobody reaps while the lock is held.
+fn orphans(table: &MutexGuard<'static, Table>) -> Option<Vec<Orphan>> {
+    let children = os::own_children(table)?;
+    let mut tags = os::Tags::default();
+    let mut orphans = Vec::new();
+    for pid in children.into_iter().filter(|pid| !table.leaders.contains_key(pid)) {
+        let process = os::look_at_unreaped(pid, table)?;
+        if !process.zombie {
+            orphans.push(Orphan {
+                identity: process.identity,
+                run: tags.of(pid),
+            });
+        }
+    }
+    Some(orphans)
 }
 
 /// Every child that was spawned here and not yet reaped.

@@ -23,6 +23,14 @@ pub fn detach(program: PathBuf, args: &[OsString]) -> io::Result<PipeReader> {
     Ok(stdout)
 }
 
+/// Whether this process has no child at all, not even a zombie: then a subreaper has no descendant either. Elsewhere than on
+/// Linux orphans go to pid 1, and a yes says less.
+pub fn is_childless() -> bool {
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    matches!(waitid(WaitId::All, look), Err(rustix::io::Errno::CHILD))
+}
+
 /// A child that is waited for, and that sees its stdin end when we do.
 #[derive(Debug)]
 pub struct Guarded {

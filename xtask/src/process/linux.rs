@@ -44,8 +44,8 @@ pub(super) fn parent_of(pid: u32) -> Option<u32> {
     look_at(pid).map(|process| process.parent)
 }
 
-pub(super) fn identity_unreaped(pid: u32, _table: &MutexGuard<'_, Table>) -> Option<Identity> {
-    identity_of(pid)
+pub(super) fn look_at_unreaped(pid: u32, _table: &MutexGuard<'_, Table>) -> Option<Process> {
+    look_at(pid)
 }
 
 pub(super) fn is_alive(identity: &Identity) -> bool {
@@ -166,10 +166,10 @@ pub(super) fn send(identity: Identity, signal: Signal) -> io::Result<()> {
     }
 }
 
-/// Whether the process has ended within the limit.
 /// The end of any process is told, by a pidfd.
 pub(super) const TELLS_ENDS: bool = true;
 
+/// Whether the process has ended within the limit.
 pub(super) fn wait_gone(identity: Identity, limit: Duration) -> bool {
     let Ok(pidfd) = raw(identity.pid).and_then(|pid| Ok(pidfd_open(pid, PidfdFlags::empty())?)) else {
         return !is_alive(&identity);

@@ -31,8 +31,8 @@ use portable as os;
 mod tests;
 
 pub use crate::lifecycle::Exit;
-pub use children::{Children, Death, Orphan, Spawned};
-pub use detached::{Guarded, detach, guard};
+pub use children::{Children, Death, Left, Orphan, Spawned};
+pub use detached::{Guarded, detach, guard, is_childless};
 pub use environment::scrub_cargo;
 pub use footprint::{Footprint, footprint};
 pub use identity::{

@@ -37,7 +37,7 @@ pub(super) fn is_subreaper() -> bool {
 }
 
 pub(super) fn identity_of(pid: u32) -> Option<Identity> {
-    identity_unreaped(pid, &children::lock())
+    look_at_unreaped(pid, &children::lock()).map(|process| process.identity)
 }
 
 pub(super) fn parent_of(pid: u32) -> Option<u32> {
@@ -48,8 +48,8 @@ pub(super) fn footprint(_pid: u32) -> io::Result<Footprint> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-pub(super) fn identity_unreaped(pid: u32, table: &MutexGuard<'_, Table>) -> Option<Identity> {
-    look_at(pid, table).map(|process| process.identity)
+pub(super) fn look_at_unreaped(pid: u32, table: &MutexGuard<'_, Table>) -> Option<Process> {
+    look_at(pid, table)
 }
 
 pub(super) fn is_alive(identity: &Identity) -> bool {

@@ -209,7 +209,7 @@ alone! {
         let found = members(run.root);
         assert!(pids.iter().all(|pid| found.contains(pid)), "{pids:?} {found:?}");
         assert_eq!(world.end(run.root).survivors.len(), 0);
-        assert!(!world.children.may_have_leftovers(run.root.run));
+        assert_eq!(world.children.left_of(&[run.root.run]), [Left::Nothing]);
     }
 
     fn what_outlives_its_leader_is_found_and_killed() {
@@ -222,13 +222,13 @@ alone! {
         rustix::process::kill_process(rustix::process::Pid::from_raw(leader.cast_signed()).unwrap(), Signal::KILL).unwrap();
         let death = world.death_of(leader);
         assert_eq!((death.exit, death.leader, death.run), (Exit::Signal(9), true, Some(run.root.run)));
-        assert!(world.children.may_have_leftovers(run.root.run));
+        assert_eq!(world.children.left_of(&[run.root.run]), [Left::Something]);
         let found = members(run.root);
         assert!(pids.iter().all(|pid| found.contains(pid)), "{pids:?} {found:?}");
         assert!(others.iter().all(|pid| !found.contains(pid)));
         world.end(run.root);
-        assert!(!world.children.may_have_leftovers(run.root.run));
-        assert!(world.children.may_have_leftovers(RunTag { nonce: 1, run: 1 }), "what is foreign may be anybody's");
+        assert_eq!(world.children.left_of(&[run.root.run]), [Left::Nothing]);
+        assert_eq!(world.children.left_of(&[RunTag { nonce: 1, run: 1 }]), [Left::Unknown], "what is foreign may be anybody's");
         let found = members(bystander.root);
         assert!(others.iter().all(|pid| found.contains(pid)), "{others:?} {found:?}");
         world.end(bystander.root);
@@ -271,7 +271,7 @@ alone! {
         for run in runs {
             let killed = world.end(run.root);
             assert!(killed.signalled.len() >= 100, "{}", killed.signalled.len());
-            assert!(!world.children.may_have_leftovers(run.root.run));
+            assert_eq!(world.children.left_of(&[run.root.run]), [Left::Nothing]);
         }
     }
 

@@ -57,7 +57,7 @@ impl Supervisor {
                 self.ground.alive = lock.or(self.ground.alive.take());
                 self.watch_ground();
                 // The next turn writes the state anew.
-                self.written_state.clear();
+                self.written_state = None;
                 self.note(now.wall, None, "the state directory was removed and is made anew");
             }
             Err(error) => self.note(

@@ -69,7 +69,10 @@ struct Supervisor {
     leaving: bool,
     next_heartbeat: Option<Monotonic>,
     next_memory_look: Option<Monotonic>,
-    written_state: Vec<u8>,
+    /// The present boot and who this process is in it.
+    boot: String,
+    own: Identity,
+    written_state: Option<State>,
     /// Why the state could last not be written.
     unwritten: Option<String>,
     ground: ground::Ground,
@@ -123,6 +126,8 @@ impl Supervisor {
             .context("failed to start the thread that watches the keeper")?;
         let arrivals = sender.clone();
         server::listen(&paths.socket, move |arrival| send(&arrivals, Message::Arrival(arrival)))?;
+        let pid = std::process::id();
+        let own = process::identity_of(pid);
         Ok(Self {
             paths,
             started: clock::monotonic(),
@@ -148,7 +153,9 @@ impl Supervisor {
             leaving: false,
             next_heartbeat: None,
             next_memory_look: None,
-            written_state: Vec::new(),
+            boot: process::boot_id(),
+            own: own.unwrap_or(Identity { pid, start: 0 }),
+            written_state: None,
             unwritten: None,
             ground: ground::Ground::default(),
         })

@@ -82,7 +82,9 @@ impl Logs {
     fn file(&mut self, plan: &ServicePlan, path: Option<PathBuf>) -> Arc<LogFile> {
         let rotation = plan.rotation;
         // That the format is one was proven when it was read.
-        let stamp = log::Stamp::new(plan.log_date_format.as_deref(), TimeZone::system()).unwrap_or_default();
+        // The zone, which takes a walk through the system's, is asked for only where it is shown.
+        let own = |format| log::Stamp::new(Some(format), TimeZone::system()).unwrap_or_default();
+        let stamp = plan.log_date_format.as_deref().map(own).unwrap_or_default();
         let config = LogConfig {
             path: path.clone(),
             max_size: rotation.max_size,

@@ -76,15 +76,11 @@ impl Supervisor {
                 })
             })
             .collect();
-        let own = process::identity_of(std::process::id());
         let state = State {
             version: STATE_VERSION,
-            boot: boot_id(),
+            boot: self.boot.clone(),
             nonce: self.nonce,
-            supervisor: own.unwrap_or(Identity {
-                pid: std::process::id(),
-                start: 0,
-            }),
+            supervisor: self.own,
             socket: self.paths.socket.clone(),
             profile: self.plan.as_ref().map(|plan| plan.profile.clone()).unwrap_or_default(),
             workspace: self
@@ -94,24 +90,20 @@ impl Supervisor {
                 .unwrap_or_default(),
             services,
         };
-        let failed = self
-            .write_if_changed(&state)
-            .err()
-            .map(|error| format!("error: {error:#}"));
+        if self.written_state.as_ref() == Some(&state) {
+            return;
+        }
+        let failed = self.write(&state).err().map(|error| format!("error: {error:#}"));
         // Once is enough: it is tried again with every change.
         if let Some(why) = failed.as_ref().filter(|why| self.unwritten.as_ref() != Some(why)) {
             self.note(clock::wall(), None, why);
         }
+        self.written_state = failed.is_none().then_some(state);
         self.unwritten = failed;
     }
 
-    fn write_if_changed(&mut self, state: &State) -> Result<()> {
+    fn write(&self, state: &State) -> Result<()> {
         let text = serde_json::to_vec(state).context("failed to encode the state")?;
-        if text == self.written_state {
-            return Ok(());
-        }
-        paths::write_atomically(&self.paths.state, &text)?;
-        self.written_state = text;
-        Ok(())
+        paths::write_atomically(&self.paths.state, &text)
     }
 }

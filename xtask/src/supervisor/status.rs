@@ -82,14 +82,15 @@ impl Supervisor {
             return HashMap::new();
         };
         let trees = snapshot.members(&roots);
+        let all: Vec<u32> = trees.iter().flatten().map(|process| process.identity.pid).collect();
+        let listeners = process::listening(&all).unwrap_or_default();
         let measure = |members: &Vec<&process::Process>| {
-            let pids: Vec<u32> = members.iter().map(|process| process.identity.pid).collect();
-            let listeners = process::listening(&pids).unwrap_or_default();
+            let own = |listener: &&Listener| members.iter().any(|process| process.identity.pid == listener.pid);
             let everywhere = |listener: &&Listener| listener.address.is_unspecified();
             Measured {
                 usage: process::usage(members),
-                ports: distinct(listeners.iter()),
-                on_all_interfaces: distinct(listeners.iter().filter(everywhere)),
+                ports: distinct(listeners.iter().filter(own)),
+                on_all_interfaces: distinct(listeners.iter().filter(own).filter(everywhere)),
             }
         };
         runs.into_iter().zip(trees.iter().map(measure)).collect()

@@ -7,7 +7,7 @@ use crate::clock::Now;
 use crate::config;
 use crate::lifecycle::{Event, Monotonic, RunId, State};
 use crate::log::Pump;
-use crate::process::{self, Death, Process, Survivor, TreeRoot};
+use crate::process::{self, Death, Left, Process, RunTag, Survivor, TreeRoot};
 use std::time::Duration;
 
 /// How long the next run waits for the output of one whose processes are all gone, on a disk that takes its time or while a
@@ -141,15 +141,21 @@ impl Supervisor {
 
     /// Sends the graceful signals, and finds which runs are gone.
     fn ask_runs(&mut self, work: &Work, now: Now) -> std::io::Result<()> {
-        let is_ending = |run: &RunId, leader_gone: bool| leader_gone || work.terminate.contains(run);
-        if !self.runs.iter().any(|(run, live)| is_ending(run, live.leader_gone)) {
+        let ended = self.runs.iter().filter(|(_, live)| live.leader_gone);
+        let ended: Vec<RunId> = ended
+            .map(|(run, _)| *run)
+            .filter(|run| !work.terminate.contains(run))
+            .collect();
+        let unclear = self.find_gone_at_once(ended, now);
+        if unclear.is_empty() && work.terminate.is_empty() {
             return Ok(());
         }
+        let is_ending = |run: &RunId| unclear.contains(run) || work.terminate.contains(run);
         // All roots, not only those that end: what is known to be another run's need not be looked at twice.
         let runs: Vec<(RunId, TreeRoot, bool)> = self
             .runs
             .iter()
-            .map(|(run, live)| (*run, live.root, is_ending(run, live.leader_gone)))
+            .map(|(run, live)| (*run, live.root, is_ending(run)))
             .collect();
         let roots: Vec<TreeRoot> = runs.iter().map(|(_, root, _)| *root).collect();
         let snapshot = process::snapshot()?;
@@ -162,6 +168,33 @@ impl Supervisor {
             }
         }
         Ok(())
+    }
+
+    /// Ends the runs of which nothing is left, as far as that can be told without a look at the whole system; returns those that
+    /// need it.
+    fn find_gone_at_once(&mut self, ended: Vec<RunId>, now: Now) -> Vec<RunId> {
+        // A tree that was found empty once stays so: of some only the output is awaited.
+        let is_empty = |run: &RunId| self.runs.get(run).is_some_and(|live| live.draining.is_some());
+        let (empty, open): (Vec<RunId>, Vec<RunId>) = ended.into_iter().partition(is_empty);
+        for run in empty {
+            self.end_empty(run, now);
+        }
+        if open.is_empty() {
+            return open;
+        }
+        let tags: Vec<RunTag> = open.iter().map(|run| self.tag(*run)).collect();
+        let left = self.children.left_of(&tags);
+        let mut unclear = Vec::new();
+        for (run, left) in open.into_iter().zip(left) {
+            let asked = self.runs.get(&run).is_some_and(|live| live.asked);
+            match left {
+                Left::Nothing => self.end_empty(run, now),
+                // Its end will be told.
+                Left::Something if asked => {}
+                Left::Something | Left::Unknown => unclear.push(run),
+            }
+        }
+        unclear
     }
 
     fn terminate(&mut self, run: RunId, root: TreeRoot, members: &[&Process]) {
@@ -186,6 +219,12 @@ impl Supervisor {
             }
             return;
         }
+        self.end_empty(run, now);
+    }
+
+    /// Nothing of a run lives: it is over once its output is in the log.
+    fn end_empty(&mut self, run: RunId, now: Now) {
+        let Some(live) = self.runs.get_mut(&run) else { return };
         if live.is_draining(now.monotonic) {
             return;
         }
