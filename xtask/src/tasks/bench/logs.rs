@@ -27,21 +27,21 @@ const LOADS: [Load; 3] = [
         name: "lines of one service",
         services: 1,
         how: "blocks",
-        megabytes: 1000,
+        megabytes: 400,
         least: 0.8,
     },
     Load {
         name: "lines of one service, each written by itself",
         services: 1,
         how: "lines",
-        megabytes: 100,
+        megabytes: 40,
         least: 1.0,
     },
     Load {
         name: "lines of sixteen services at once",
         services: 16,
         how: "blocks",
-        megabytes: 1000,
+        megabytes: 400,
         least: 0.8,
     },
 ];
@@ -91,7 +91,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Row>> {
         });
     }
     rows.push(Row {
-        measure: "memory (PSS) of all our processes after 1 GB of lines, beside 1 MB".to_owned(),
+        measure: "memory (PSS) of all our processes after 400 MB of lines, beside 1 MB".to_owned(),
         unit: Unit::Mebibytes,
         ours: memory.0,
         floor: Some(memory.1),
