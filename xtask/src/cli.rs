@@ -65,6 +65,8 @@ pub enum Verb {
     Resurrect(Resurrect),
     /// Have the saved stacks started at boot, by systemd or launchd
     Startup(Startup),
+    /// Hand a profile to an engine for more than one machine
+    Export(Export),
     /// Run this project's own checks: format, lints, tests, documents
     Ci,
     /// Measure this build: restarts, starts, stops, memory, the watch
@@ -318,6 +320,30 @@ pub enum StartupAction {
     Install,
     /// Take it away
     Uninstall,
+}
+
+/// `export`.
+#[derive(Debug, Args)]
+pub struct Export {
+    /// The engine
+    pub engine: Engine,
+    /// The profile [default: `default_profile` of dev.toml]
+    #[arg(short, long, value_name = "P")]
+    pub profile: Option<String>,
+    /// Write files there, in place of printing; one that is to be filled in is kept when it is there
+    #[arg(short, long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+}
+
+/// What `export` writes for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Engine {
+    /// Units for this machine
+    Systemd,
+    /// compose.yaml
+    Compose,
+    /// Deployments, Services, Jobs and what they need
+    Kubernetes,
 }
 
 /// What the hidden verbs are given.

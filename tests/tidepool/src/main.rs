@@ -2,6 +2,7 @@
 //! Picks the program by its name and the exit code by its outcome; each program lives in its own file.
 
 mod caddy;
+mod check;
 mod client;
 mod clock;
 mod fetch;
@@ -25,7 +26,9 @@ usage: tidepool PROGRAM
   server         the API on PORT (7163)
   worker         takes jobs from the queue and works them off
   client dev     the client's development server on CLIENT_PORT (5173)
-  client build   writes the client to BUILD_DIR (build/client)";
+  client build   writes the client to BUILD_DIR (build/client)
+  check server   whether the API is well
+  check client   whether the client's development server is";
 
 fn main() -> ExitCode {
     // The clock starts here: uptimes count from it.
@@ -44,6 +47,8 @@ fn main() -> ExitCode {
         ["worker"] => worker::run(&settings),
         ["client", "dev"] => client::dev(&settings),
         ["client", "build"] => client::build(&settings),
+        ["check", "server"] => check::server(&settings),
+        ["check", "client"] => check::client(&settings),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);

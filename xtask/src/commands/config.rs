@@ -2,13 +2,14 @@
 
 use super::workspace::{Workspace, invocation};
 use crate::cli::Config;
-use crate::plan::{Options, view};
+use crate::plan::{self, Options, view};
 use crate::ui;
 use anyhow::Result;
 
 pub(super) fn run(workspace: &Workspace, args: &Config) -> Result<u8> {
-    let plan = workspace.plan(args.profile.as_deref(), &invocation(Options::default()))?;
-    let view = view::of(&plan);
+    let (config, invocation) = (workspace.config()?, invocation(Options::default()));
+    let plan = workspace.plan_of(&config, args.profile.as_deref(), &invocation)?;
+    let view = view::of(&plan, &config, &plan::written(&config, &plan, &invocation.shell)?);
     let text = if args.json {
         serde_json::to_string_pretty(&view)? + "\n"
     } else {

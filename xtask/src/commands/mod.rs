@@ -5,6 +5,7 @@ mod check;
 mod config;
 mod dev;
 mod errors;
+mod export;
 mod flush;
 mod follow;
 mod foreground;
@@ -96,6 +97,7 @@ fn verb(cli: Cli) -> Result<u8> {
         Verb::Save(args) => save::run(&workspace()?, &args),
         Verb::Resurrect(args) => resurrect::run(&workspace()?, &args),
         Verb::Startup(args) => startup::run(&workspace()?, &args),
+        Verb::Export(args) => export::run(&workspace()?, &args),
         Verb::Ci => crate::tasks::ci::run().map(|()| 0),
         Verb::Bench(args) => crate::tasks::bench::run(&args.names, args.rounds).map(|()| 0),
         Verb::Keeper(args) => crate::keeper::run(&args.state_dir, &args.profile).map(|()| 0),

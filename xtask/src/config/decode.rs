@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use toml::de::DeTable;
 
+use super::container::container;
 use super::decode_service::{rotation, service};
 use super::problem::Report;
 use super::section::Section;
@@ -156,6 +157,7 @@ fn task(mut section: Section<'_, '_>) -> Task {
             .take("outputs")
             .and_then(|item| globs(item, "a list of paths or globs"))
             .unwrap_or_default(),
+        container: section.section("container").map(container),
     };
     section.finish();
     task

@@ -5,6 +5,7 @@
 use jiff::tz::TimeZone;
 
 use super::Located;
+use super::container::container;
 use super::decode_ready::ready;
 use super::section::{Item, Section};
 use super::service::{Dependency, Port, Rotation, Service, Watch};
@@ -50,6 +51,7 @@ pub(super) fn service(mut section: Section<'_, '_>) -> Service {
         error_file: text(&mut section, "error_file"),
         log_date_format: section.take("log_date_format").and_then(stamp),
         rotation: rotation(&mut section),
+        container: section.section("container").map(container),
     };
     section.finish();
     service

@@ -3,6 +3,7 @@
 //! Pure: touches no file, process, clock, environment or terminal. Finds every mistake of a text at once, each with its
 //! place. What a profile makes of the whole, with defaults and the environment, is a plan's job.
 
+mod container;
 pub mod cycles;
 mod decode;
 mod decode_ready;
@@ -24,6 +25,7 @@ mod words;
 
 use std::collections::BTreeMap;
 
+pub use container::{Container, ImageBuild, Network};
 pub use nearest::did_you_mean;
 pub use problem::{Located, Place, Problem, Problems};
 pub use service::{Autorestart, Condition, Dependency, EnvValue, Port, Probe, Ready, Rotation, Service, Watch};
@@ -67,6 +69,8 @@ pub struct Task {
     pub inputs: Vec<String>,
     /// What it writes.
     pub outputs: Vec<String>,
+    /// How it runs in a container.
+    pub container: Option<Container>,
 }
 
 /// `[profiles.NAME]`: a named stack.

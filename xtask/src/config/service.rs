@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Located, Place, Signal, Size, Words};
+use super::{Container, Located, Place, Signal, Size, Words};
 
 /// `[services.NAME]` or `overrides.NAME` of a profile: each key as written, `None` where absent.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -74,6 +74,8 @@ pub struct Service {
     pub log_date_format: Option<String>,
     /// Its own log rotation.
     pub rotation: Rotation,
+    /// How it runs in a container.
+    pub container: Option<Container>,
 }
 
 /// `max_size`, `retain` and `compress`, of `[logs]` or of a service.
@@ -216,6 +218,7 @@ impl Service {
             out_file,
             error_file,
             log_date_format,
+            container,
         )
     }
 }

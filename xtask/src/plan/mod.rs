@@ -1,6 +1,7 @@
 //! The resolved plan of one profile: every default filled in, every name checked, nothing left to look up.
 //! Plain data and pure functions; the client resolves it, the supervisor carries it out.
 
+mod container;
 mod environment;
 mod profile;
 mod resolve;
@@ -11,6 +12,7 @@ mod tasks;
 mod tests;
 pub mod view;
 
+pub use container::{BuildPlan, ContainerPlan, Written, base_name, written};
 pub use environment::{Origin, Origins, ReadFile};
 pub use resolve::{profile_names, resolve, resolve_task};
 

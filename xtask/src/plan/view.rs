@@ -1,8 +1,8 @@
 //! A plan as `config` prints it: in the words of `dev.toml`, with every default filled in and secrets masked.
 
-use super::{Plan, Probe, ServicePlan, TaskPlan};
+use super::{ContainerPlan, Plan, Probe, ServicePlan, TaskPlan, Written, base_name};
 use crate::config::units::format_duration;
-use crate::config::{Autorestart, Condition};
+use crate::config::{Autorestart, Condition, Config};
 use crate::policy::Readiness;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -29,16 +29,34 @@ pub fn looks_secret(name: &str) -> bool {
     SECRET.iter().any(|part| name.contains(part)) || name == "KEY" || name.ends_with("_KEY") || name.ends_with("_PASS")
 }
 
-/// The plan as nested values.
-pub fn of(plan: &Plan) -> Value {
-    let services: Vec<Value> = plan.services.iter().map(of_service).collect();
+/// The plan as nested values, with the containers of its services and tasks.
+pub fn of(plan: &Plan, config: &Config, written: &Written) -> Value {
+    let service = |service: &ServicePlan| {
+        let container = written.services.get(base_name(config, &service.name));
+        with_container(
+            of_service(service),
+            container.and_then(|(_, container)| container.as_ref()),
+        )
+    };
+    let services: Vec<Value> = plan.services.iter().map(service).collect();
     let mut view = json!({ "profile": plan.profile, "workspace": plan.workspace, "state_dir": plan.state_dir });
     if let Value::Object(view) = &mut view {
         if !plan.builds.is_empty() {
-            let tasks: Vec<Value> = plan.builds.iter().map(of_task).collect();
+            let task = |task: &TaskPlan| {
+                let container = written.tasks.get(&task.name);
+                with_container(of_task(task), container.and_then(|(_, container)| container.as_ref()))
+            };
+            let tasks: Vec<Value> = plan.builds.iter().map(task).collect();
             view.insert("tasks".to_owned(), tasks.into());
         }
         view.insert("services".to_owned(), services.into());
+    }
+    view
+}
+
+fn with_container(mut view: Value, container: Option<&ContainerPlan>) -> Value {
+    if let Some(container) = container {
+        set(&mut view, "container", container.view());
     }
     view
 }
@@ -133,7 +151,7 @@ fn ready(service: &ServicePlan) -> Value {
 }
 
 /// A removed variable is shown as it is written: `false`.
-fn of_env(env: &BTreeMap<String, Option<String>>) -> Value {
+pub(super) fn of_env(env: &BTreeMap<String, Option<String>>) -> Value {
     let shown = env.iter().map(|(name, value)| {
         let shown = match value {
             None => json!(false),

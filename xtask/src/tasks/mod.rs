@@ -3,5 +3,6 @@
 pub mod bench;
 pub mod build;
 pub mod ci;
+pub mod export;
 pub mod fresh;
 pub mod startup;

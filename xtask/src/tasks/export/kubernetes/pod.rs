@@ -1,0 +1,182 @@
+//! What is inside of a pod: the container with its variables and readiness, and what waits before it.
+
+use super::super::secret::{Environment, PLACEHOLDER};
+use super::super::stack::{Address, Stack, Workload, addresses};
+use super::super::{Notes, seconds};
+use super::{label, metadata};
+use crate::config::{Condition, Network};
+use crate::plan::{ContainerPlan, Probe, ServicePlan};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A text in which `$(NAME)` is a variable.
+fn text(stack: &Stack<'_>, text: &str, used: &mut BTreeSet<String>) -> String {
+    let escape = |text: &str| text.replace("$(", "$$(");
+    stack.secrets.render(text, &escape, &|name| format!("$({name})"), used)
+}
+
+/// A container's name, image, command and variables, whose objects go where they belong.
+pub(super) fn container(
+    stack: &Stack<'_>,
+    name: &str,
+    container: &ContainerPlan,
+    command: Option<Vec<String>>,
+    mut environment: Environment,
+    (objects, secrets): (&mut Vec<Value>, &mut Vec<Value>),
+) -> Value {
+    let used = &mut environment.secret;
+    let command = command.map(|words| words.iter().map(|word| text(stack, word, used)).collect::<Vec<_>>());
+    let mut sources = Vec::new();
+    if !environment.plain.is_empty() {
+        sources.push(json!({ "configMapRef": { "name": name } }));
+        objects.push(json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(stack, name), "data": environment.plain,
+        }));
+    }
+    if !environment.secret.is_empty() {
+        sources.push(json!({ "secretRef": { "name": name } }));
+        let data: BTreeMap<&String, &str> = environment.secret.iter().map(|name| (name, PLACEHOLDER)).collect();
+        secrets.push(json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": metadata(stack, name), "type": "Opaque", "stringData": data,
+        }));
+    }
+    json!({
+        "name": name,
+        "image": container.image,
+        "command": command,
+        "workingDir": container.cwd,
+        "envFrom": (!sources.is_empty()).then_some(sources),
+    })
+}
+
+/// `512Mi`, or bytes.
+pub(super) fn quantity(bytes: u64) -> String {
+    match bytes {
+        bytes if bytes.is_multiple_of(1 << 20) => format!("{}Mi", bytes >> 20),
+        bytes if bytes.is_multiple_of(1 << 10) => format!("{}Ki", bytes >> 10),
+        bytes => bytes.to_string(),
+    }
+}
+
+/// Where a probe asks: on the machine's network it must say so, else it would ask the machine's outer address.
+fn host_of(address: &Address, container: &ContainerPlan) -> Option<String> {
+    match container.network {
+        Network::Own => address.host.clone(),
+        Network::Host => Some(address.host.clone().unwrap_or_else(|| "127.0.0.1".to_owned())),
+    }
+}
+
+pub(super) fn readiness(
+    name: &str,
+    service: &ServicePlan,
+    container: &ContainerPlan,
+    notes: &mut Notes,
+) -> Option<Value> {
+    let addresses = addresses(service);
+    let handler = match &service.probe {
+        None => return None,
+        Some(Probe::Command(words)) => ("exec", json!({ "command": words })),
+        Some(Probe::Http(_)) => {
+            let address = addresses.first()?;
+            let host = host_of(address, container);
+            (
+                "httpGet",
+                json!({ "host": host, "path": address.path, "port": address.port }),
+            )
+        }
+        Some(Probe::Tcp(_) | Probe::Ports) => {
+            let address = addresses.first()?;
+            if addresses.len() > 1 {
+                let instead = format!("only {} is asked; `ready` can name another way", address.port);
+                notes.add("readiness by several `ports`", name, instead);
+            }
+            (
+                "tcpSocket",
+                json!({ "host": host_of(address, container), "port": address.port }),
+            )
+        }
+        Some(Probe::Log(_)) => {
+            notes.add(
+                "`ready.log`",
+                name,
+                "it is ready as soon as it runs; use `http`, `tcp` or `command`",
+            );
+            return None;
+        }
+        Some(Probe::Notify) => {
+            notes.add(
+                "`ready.notify`",
+                name,
+                "it is ready as soon as it runs; use `http`, `tcp` or `command`",
+            );
+            return None;
+        }
+    };
+    let mut probe = json!({});
+    if let Value::Object(probe) = &mut probe {
+        probe.insert(handler.0.to_owned(), handler.1);
+        probe.insert(
+            "periodSeconds".to_owned(),
+            json!(seconds(service.probe_interval).max(1)),
+        );
+        probe.insert("timeoutSeconds".to_owned(), json!(5));
+    }
+    Some(probe)
+}
+
+/// One init container for each dependency that must be ready. A Service has no address before something behind it is
+/// ready, so that a connection by its name says it all; on the machine's network the dependency itself is asked.
+pub(super) fn waits(
+    stack: &Stack<'_>,
+    service: &Workload<'_>,
+    container: &ContainerPlan,
+    notes: &mut Notes,
+) -> Vec<Value> {
+    let mut waits = Vec::new();
+    for (other, dependency) in stack.dependencies(service.first()) {
+        if dependency.restart {
+            let instead = format!("it stays up when {} comes back", other.name);
+            notes.add("`depends_on.restart`", service.name, instead);
+        }
+        match dependency.condition {
+            Condition::Started => {
+                notes.add("`depends_on` until \"started\"", service.name, "all start at once");
+                continue;
+            }
+            Condition::Completed => {
+                let instead = format!("nothing waits for the end of {}; make it a task", other.name);
+                notes.add("`depends_on` until \"completed\"", service.name, instead);
+                continue;
+            }
+            Condition::Ready => {}
+        }
+        let host = |container: &ContainerPlan| container.network == Network::Host;
+        let asked = if host(container) && other.container.is_some_and(host) {
+            addresses(other.first()).first().map(ask)
+        } else {
+            let port = other.first().ports.first();
+            port.map(|port| format!("nc -z -w 2 {} {port}", label(other.name)))
+        };
+        let Some(asked) = asked else {
+            let instead = format!("{} has no port to wait for; it starts beside it", other.name);
+            notes.add("`depends_on`", service.name, instead);
+            continue;
+        };
+        waits.push(json!({
+            "name": label(&format!("wait-for-{}", other.name)),
+            "image": container.wait_image,
+            "command": ["sh", "-c", format!("until {asked}; do sleep 1; done")],
+        }));
+    }
+    waits
+}
+
+/// A shell command that exits with 0 when the address answers.
+fn ask(address: &Address) -> String {
+    let host = address.host.as_deref().unwrap_or("127.0.0.1");
+    if address.path.is_empty() {
+        return format!("nc -z -w 2 {host} {}", address.port);
+    }
+    let url = format!("http://{host}:{}{}", address.port, address.path);
+    format!("wget -q -T 2 -O /dev/null {}", shell_words::quote(&url))
+}

@@ -1,0 +1,164 @@
+//! What must not be printed: the values of variables whose names look secret, wherever they turn up.
+
+use crate::plan::view::looks_secret;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What stands in the place of a secret, for its owner to fill in.
+pub const PLACEHOLDER: &str = "CHANGE-ME";
+
+/// A shorter value is found by chance in too many texts.
+const SHORTEST: usize = 8;
+
+/// The secret values that are known, longest first, each with the name of its variable.
+#[derive(Debug, Default)]
+pub struct Secrets(Vec<(String, String)>);
+
+/// The variables of one container or unit.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Environment {
+    /// Those that may be read by everybody.
+    pub plain: BTreeMap<String, String>,
+    /// The names of the others.
+    pub secret: BTreeSet<String>,
+}
+
+impl Secrets {
+    /// Gathers them from variables: the shell's, and those of services and tasks.
+    pub fn of<'a>(variables: impl IntoIterator<Item = (&'a String, &'a String)>) -> Self {
+        // The path of a file with a secret is none itself.
+        let is_one = |name: &str, value: &str| {
+            looks_secret(name) && value.chars().count() >= SHORTEST && !value.starts_with(['/', '.', '~'])
+        };
+        let found: BTreeSet<(String, String)> = variables
+            .into_iter()
+            .filter(|(name, value)| is_one(name, value))
+            .map(|(name, value)| (value.clone(), name.clone()))
+            .collect();
+        let mut all: Vec<(String, String)> = found.into_iter().collect();
+        all.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
+        all.dedup_by(|one, other| one.0 == other.0);
+        Self(all)
+    }
+
+    /// The variable whose value the text holds.
+    pub fn found_in(&self, text: &str) -> Option<&str> {
+        let (_, name) = self.0.iter().find(|(value, _)| text.contains(value.as_str()))?;
+        Some(name)
+    }
+
+    /// The text with `escape` over what is open, and `reference` in place of each secret value; the names of those go
+    /// to `used`.
+    pub fn render(
+        &self,
+        text: &str,
+        escape: &dyn Fn(&str) -> String,
+        reference: &dyn Fn(&str) -> String,
+        used: &mut BTreeSet<String>,
+    ) -> String {
+        let first = self
+            .0
+            .iter()
+            .filter_map(|(value, name)| Some((text.find(value.as_str())?, value, name)));
+        // `min_by_key` takes the first of equals, which is the longest.
+        let Some((at, value, name)) = first.min_by_key(|(at, _, _)| *at) else {
+            return escape(text);
+        };
+        used.insert(name.clone());
+        let rest = self.render(&text[at + value.len()..], escape, reference, used);
+        format!("{}{}{rest}", escape(&text[..at]), reference(name))
+    }
+
+    /// The variables of something: its own, and on top of them its container's. What is removed was never there: no
+    /// engine passes a shell's environment on.
+    pub fn environment(
+        &self,
+        own: &BTreeMap<String, Option<String>>,
+        container: Option<&BTreeMap<String, Option<String>>>,
+    ) -> Environment {
+        let mut all = own.clone();
+        all.extend(
+            container
+                .into_iter()
+                .flatten()
+                .map(|(name, value)| (name.clone(), value.clone())),
+        );
+        let mut environment = Environment::default();
+        for (name, value) in all {
+            match value {
+                None => {}
+                Some(value) if looks_secret(&name) || self.found_in(&value).is_some() || has_password(&value) => {
+                    environment.secret.insert(name);
+                }
+                Some(value) => {
+                    environment.plain.insert(name, value);
+                }
+            }
+        }
+        environment
+    }
+}
+
+/// Whether it is a URL with a password: `postgres://user:secret@host/`.
+fn has_password(value: &str) -> bool {
+    let Some((_, rest)) = value.split_once("://") else {
+        return false;
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    authority
+        .rsplit_once('@')
+        .and_then(|(user, _)| user.split_once(':'))
+        .is_some_and(|(_, password)| !password.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own(pairs: &[(&str, &str)]) -> BTreeMap<String, Option<String>> {
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), Some((*value).to_owned()));
+        pairs.iter().map(own).collect()
+    }
+
+    fn secrets(pairs: &[(&str, &str)]) -> Secrets {
+        let pairs: Vec<(String, String)> = pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        Secrets::of(pairs.iter().map(|(name, value)| (name, value)))
+    }
+
+    #[test]
+    fn a_variable_is_secret_by_its_name_or_by_what_it_holds() {
+        let secrets = secrets(&[("DB_PASSWORD", "correct horse")]);
+        let environment = secrets.environment(
+            &own(&[
+                ("API_TOKEN", "x"),
+                ("DSN", "db:correct horse@host"),
+                ("URL", "postgres://me:pw@host/db"),
+                ("HOME_URL", "http://host:80/a@b:c"),
+            ]),
+            Some(&own(&[("PORT", "80")])),
+        );
+        assert_eq!(
+            environment.secret,
+            ["API_TOKEN", "DSN", "URL"].map(str::to_owned).into()
+        );
+        assert_eq!(environment.plain.into_keys().collect::<Vec<_>>(), ["HOME_URL", "PORT"]);
+    }
+
+    #[test]
+    fn a_secret_value_becomes_a_reference_and_the_rest_is_escaped() {
+        let secrets = secrets(&[
+            ("A_TOKEN", "12345678"),
+            ("B_TOKEN", "123456789"),
+            ("KEY", "short"),
+            ("SSH_PRIVATE_KEY", "/home/me/.ssh/id"),
+        ]);
+        let mut used = BTreeSet::new();
+        let text = secrets.render(
+            "$a 123456789 short 12345678/home/me/.ssh/id",
+            &|text| text.replace('$', "$$"),
+            &|name| format!("${{{name}}}"),
+            &mut used,
+        );
+        assert_eq!(text, "$$a ${B_TOKEN} short ${A_TOKEN}/home/me/.ssh/id");
+        assert_eq!(used, ["A_TOKEN", "B_TOKEN"].map(str::to_owned).into());
+    }
+}

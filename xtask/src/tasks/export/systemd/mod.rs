@@ -1,0 +1,354 @@
+//! systemd: a unit for each service and task of this machine, and a target for the stack. The one engine that runs the
+//! programs here, as they are.
+
+mod readiness;
+mod text;
+
+use super::keys::{Fate, Key};
+use super::secret::PLACEHOLDER;
+use super::stack::{Chore, Stack, Workload, command_line};
+use super::{Document, Engine, Notes, head, seconds};
+use crate::config::{Autorestart, Condition};
+use crate::plan::{Dependency, Probe, ServicePlan, below, environment};
+use anyhow::Result;
+use readiness::readiness;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::Path;
+use text::{line, quoted, specifiers, time};
+
+const JOURNAL: &str = "the journal keeps what it writes, by its own limits: see `journalctl -u`";
+
+/// What becomes of each key.
+pub(super) fn fate(key: Key) -> Fate {
+    match key {
+        Key::Script
+        | Key::Args
+        | Key::Interpreter
+        | Key::InterpreterArgs
+        | Key::Cwd
+        | Key::Env
+        | Key::EnvFile
+        | Key::Autorestart
+        | Key::MaxRestarts
+        | Key::MinUptime
+        | Key::RestartDelay
+        | Key::StopExitCodes
+        | Key::MaxMemoryRestart
+        | Key::KillSignal
+        | Key::KillTimeout
+        | Key::DependsOn
+        | Key::Ready
+        | Key::Instances
+        | Key::Build
+        | Key::OutFile
+        | Key::ErrorFile => Fate::Exported,
+        // A program listens on its ports by itself; without `ready` they are what is waited for.
+        Key::Ports | Key::Container => Fate::Needless,
+        Key::Watch | Key::WatchDelay | Key::IgnoreWatch => {
+            Fate::Listed("restart it with `systemctl restart` when it has changed")
+        }
+        Key::ExpBackoffRestartDelay => Fate::Listed("it restarts after this delay, which does not grow"),
+        Key::CronRestart => Fate::Listed("write a timer whose service runs `systemctl restart`"),
+        Key::Pty => Fate::Listed("it writes to the journal, which is no terminal"),
+        Key::LogDateFormat => Fate::Listed("the journal has stamps of its own"),
+        Key::MaxSize | Key::Retain | Key::Compress => Fate::Listed(JOURNAL),
+    }
+}
+
+/// All units, the target first, and the variables to fill in.
+pub(super) fn documents(stack: &Stack<'_>, notes: &mut Notes) -> Result<Vec<Document>> {
+    let mut documents = Vec::new();
+    let mut names = Vec::new();
+    for chore in &stack.tasks {
+        names.push(task_unit(stack, chore));
+        task(stack, chore, notes, &mut documents);
+    }
+    for workload in &stack.services {
+        for plan in &workload.instances {
+            names.push(unit(stack, &plan.name));
+            service(stack, workload, plan, notes, &mut documents);
+        }
+    }
+    documents.insert(0, target(stack, &names));
+    Ok(documents)
+}
+
+fn target_name(stack: &Stack<'_>) -> String {
+    format!("xtask-{}.target", stack.plan.profile)
+}
+
+fn unit(stack: &Stack<'_>, service: &str) -> String {
+    format!("xtask-{}-{service}.service", stack.plan.profile)
+}
+
+fn task_unit(stack: &Stack<'_>, chore: &Chore<'_>) -> String {
+    format!("xtask-{}-task-{}.service", stack.plan.profile, chore.plan.name)
+}
+
+fn target(stack: &Stack<'_>, names: &[String]) -> Document {
+    let name = target_name(stack);
+    let use_it =
+        format!("Copy all to /etc/systemd/system, or ~/.config/systemd/user, then `systemctl enable --now {name}`.");
+    let mut text = head(stack, Engine::Systemd, &use_it);
+    text.push_str("[Unit]\n");
+    line(
+        &mut text,
+        "Description",
+        &format!("The stack {}", specifiers(&stack.plan.profile)),
+    );
+    for name in names {
+        line(&mut text, "Wants", name);
+    }
+    text.push_str("\n[Install]\nWantedBy=default.target\n");
+    Document {
+        name,
+        text,
+        to_fill_in: false,
+    }
+}
+
+/// A command line: `$` begins no variable but those of secrets.
+fn command(stack: &Stack<'_>, program: &str, words: &[String], used: &mut BTreeSet<String>) -> String {
+    // A variable's braces need no quotes, so the word is put together before it is quoted.
+    let escape = |text: &str| text.replace('$', "$$");
+    let word = |word: &String| {
+        quoted(
+            &stack
+                .secrets
+                .render(word, &escape, &|name| format!("${{{name}}}"), &mut *used),
+        )
+    };
+    let mut words: Vec<String> = words.iter().map(word).collect();
+    words.insert(0, quoted(program));
+    words.join(" ")
+}
+
+/// The program's absolute path; a name that nobody knows stays one.
+fn program(
+    stack: &Stack<'_>,
+    script: &str,
+    cwd: &Path,
+    env: &BTreeMap<String, String>,
+    who: &str,
+    notes: &mut Notes,
+) -> String {
+    if script.contains('/') {
+        return below(cwd, script).display().to_string();
+    }
+    match (stack.find)(script, cwd, env.get("PATH").map(String::as_str)) {
+        Some(path) => path.display().to_string(),
+        None => {
+            notes.add(
+                format!("the program `{script}`"),
+                who,
+                "it is not on the PATH here; systemd looks on its own",
+            );
+            script.to_owned()
+        }
+    }
+}
+
+/// The variables of a unit: a shell's own do not reach it, but its PATH must.
+fn variables(stack: &Stack<'_>, own: &BTreeMap<String, Option<String>>) -> BTreeMap<String, Option<String>> {
+    let path = stack.path.map(|path| ("PATH".to_owned(), Some(path.to_owned())));
+    path.into_iter().chain(own.clone()).collect()
+}
+
+/// Writes variables into a unit, and secret ones into a file of their own.
+fn environment_lines(
+    stack: &Stack<'_>,
+    unit: &str,
+    own: &BTreeMap<String, Option<String>>,
+    used: BTreeSet<String>,
+    text: &mut String,
+    documents: &mut Vec<Document>,
+) {
+    let mut all = stack.secrets.environment(own, None);
+    all.secret.extend(used);
+    for (name, value) in &all.plain {
+        line(text, "Environment", &quoted(&format!("{name}={value}")));
+    }
+    if !all.secret.is_empty() {
+        let file = format!("{}.env", unit.trim_end_matches(".service"));
+        line(text, "EnvironmentFile", &format!("%E/{file}"));
+        let lines = all.secret.iter().map(|name| format!("{name}={PLACEHOLDER}\n"));
+        documents.push(Document {
+            text: format!(
+                "# Keep it as /etc/{file}, or ~/.config/{file} for units of a user.\n{}",
+                lines.collect::<String>()
+            ),
+            name: file,
+            to_fill_in: true,
+        });
+    }
+}
+
+fn task(stack: &Stack<'_>, chore: &Chore<'_>, notes: &mut Notes, documents: &mut Vec<Document>) {
+    let (task, name) = (chore.plan, task_unit(stack, chore));
+    let own = variables(stack, &task.env);
+    let env = environment(&BTreeMap::new(), &own);
+    let mut text = format!(
+        "[Unit]\nDescription={}\n",
+        specifiers(&format!("{}: task {}", stack.plan.profile, task.name))
+    );
+    if let Some(before) = stack
+        .tasks
+        .iter()
+        .take_while(|other| other.plan.name != task.name)
+        .last()
+    {
+        line(&mut text, "After", &task_unit(stack, before));
+        line(&mut text, "Requires", &task_unit(stack, before));
+    }
+    text.push_str("\n[Service]\nType=oneshot\nRemainAfterExit=yes\n");
+    line(
+        &mut text,
+        "WorkingDirectory",
+        &specifiers(&task.cwd.display().to_string()),
+    );
+    let program = program(stack, &task.script, &task.cwd, &env, &task.name, notes);
+    let mut used = BTreeSet::new();
+    let start = command(stack, &program, &task.args, &mut used);
+    environment_lines(stack, &name, &own, used, &mut text, documents);
+    line(&mut text, "ExecStart", &start);
+    if !chore.written.inputs.is_empty() || !chore.written.outputs.is_empty() {
+        notes.add("`inputs` and `outputs`", &task.name, "it runs once after each boot");
+    }
+    documents.push(Document {
+        name,
+        text,
+        to_fill_in: false,
+    });
+}
+
+fn service(
+    stack: &Stack<'_>,
+    workload: &Workload<'_>,
+    plan: &ServicePlan,
+    notes: &mut Notes,
+    documents: &mut Vec<Document>,
+) {
+    let name = unit(stack, &plan.name);
+    let own = variables(stack, &plan.env);
+    let env = environment(&BTreeMap::new(), &own);
+    let mut text = unit_section(stack, plan);
+    let _ = writeln!(text, "\n[Service]\nType={}", kind(stack, plan));
+    if plan.probe == Some(Probe::Notify) {
+        text.push_str("NotifyAccess=all\n");
+    }
+    line(
+        &mut text,
+        "WorkingDirectory",
+        &specifiers(&plan.cwd.display().to_string()),
+    );
+    let words = command_line(plan);
+    let (first, rest) = words
+        .split_first()
+        .map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
+    let program = program(stack, first, &plan.cwd, &env, workload.name, notes);
+    let mut used = BTreeSet::new();
+    let start = command(stack, &program, rest, &mut used);
+    environment_lines(stack, &name, &own, used, &mut text, documents);
+    line(&mut text, "ExecStart", &start);
+    readiness(stack, workload, plan, notes, &mut text);
+    restart(stack, plan, &mut text);
+    line(&mut text, "KillSignal", plan.policy.kill_signal.name());
+    line(&mut text, "TimeoutStopSec", &time(plan.policy.kill_timeout));
+    if let Some(bytes) = plan.max_memory_restart {
+        line(&mut text, "MemoryMax", &bytes.to_string());
+    }
+    let outputs = [
+        ("StandardOutput", &workload.written.out_file, &plan.out_file),
+        ("StandardError", &workload.written.error_file, &plan.error_file),
+    ];
+    for (key, written, path) in outputs {
+        match (written, path) {
+            (None, _) => {}
+            (Some(_), None) => line(&mut text, key, "null"),
+            (Some(_), Some(path)) => line(
+                &mut text,
+                key,
+                &format!("append:{}", specifiers(&path.display().to_string())),
+            ),
+        }
+    }
+    let _ = writeln!(text, "\n[Install]\nWantedBy={}", target_name(stack));
+    documents.push(Document {
+        name,
+        text,
+        to_fill_in: false,
+    });
+}
+
+fn unit_section(stack: &Stack<'_>, plan: &ServicePlan) -> String {
+    let mut text = String::from("[Unit]\n");
+    line(
+        &mut text,
+        "Description",
+        &specifiers(&format!("{}: {}", stack.plan.profile, plan.name)),
+    );
+    // What stops or restarts the stack does so with each of its services.
+    line(&mut text, "PartOf", &target_name(stack));
+    for chore in &stack.tasks {
+        line(&mut text, "After", &task_unit(stack, chore));
+        line(&mut text, "Requires", &task_unit(stack, chore));
+    }
+    for Dependency { name, restart, .. } in &plan.depends_on {
+        let other = unit(stack, name);
+        line(&mut text, "After", &other);
+        // A restart of a required unit is passed on to those that require it; wanting one only starts it.
+        line(&mut text, if *restart { "Requires" } else { "Wants" }, &other);
+    }
+    let policy = &plan.policy;
+    if policy.autorestart != Autorestart::Never {
+        // So many starts within the time that as many unstable runs take.
+        let runs = u64::from(policy.max_restarts) + 1;
+        let each = policy.min_uptime + policy.restart_delay;
+        line(&mut text, "StartLimitBurst", &runs.to_string());
+        line(
+            &mut text,
+            "StartLimitIntervalSec",
+            &format!("{}s", (seconds(each) * runs).max(1)),
+        );
+    }
+    text
+}
+
+/// Whether some service waits for this one to reach a condition.
+fn is_awaited(stack: &Stack<'_>, plan: &ServicePlan, condition: Condition) -> bool {
+    let all = stack.plan.services.iter().flat_map(|service| &service.depends_on);
+    all.into_iter()
+        .any(|dependency| dependency.name == plan.name && dependency.condition == condition)
+}
+
+fn kind(stack: &Stack<'_>, plan: &ServicePlan) -> &'static str {
+    match plan.probe {
+        Some(Probe::Notify) => "notify",
+        Some(_) | None if is_awaited(stack, plan, Condition::Completed) => "oneshot\nRemainAfterExit=yes",
+        Some(_) | None => "exec",
+    }
+}
+
+fn restart(stack: &Stack<'_>, plan: &ServicePlan, text: &mut String) {
+    let policy = &plan.policy;
+    let once = is_awaited(stack, plan, Condition::Completed) && plan.probe != Some(Probe::Notify);
+    let restart = match policy.autorestart {
+        // A unit that others wait for the end of may only start again when it failed.
+        Autorestart::Always if once => "on-failure",
+        Autorestart::Always => "always",
+        Autorestart::OnFailure => "on-failure",
+        Autorestart::Never => "no",
+    };
+    line(text, "Restart", restart);
+    line(
+        text,
+        "RestartSec",
+        &time(policy.exp_backoff_restart_delay.unwrap_or(policy.restart_delay)),
+    );
+    if !policy.stop_exit_codes.is_empty() {
+        let codes: Vec<String> = policy.stop_exit_codes.iter().map(i32::to_string).collect();
+        line(text, "SuccessExitStatus", &codes.join(" "));
+        line(text, "RestartPreventExitStatus", &codes.join(" "));
+    }
+}
