@@ -10,7 +10,7 @@ mod waiting;
 
 pub use observed::{pid, restarts};
 pub use processes::{free_port, get, is_alive, is_free, parent_of, request, signal, wait_gone};
-pub use program::{Running, command};
+pub use program::{Run, Running, command};
 pub use project::Project;
 pub use rustix::process::Signal;
 pub use serde_json::{Value, json};

@@ -167,7 +167,10 @@ fn job(
             "template": {
                 "metadata": { "labels": labels(stack, &name) },
                 "spec": {
-                    "restartPolicy": "Never", "hostNetwork": host_network(plan), "containers": [container],
+                    "restartPolicy": "Never",
+                    "hostNetwork": host_network(plan),
+                    "dnsPolicy": dns_policy(plan),
+                    "containers": [container],
                 },
             },
         },
@@ -189,6 +192,11 @@ fn job(
 
 fn host_network(container: &ContainerPlan) -> Option<bool> {
     (container.network == Network::Host).then_some(true)
+}
+
+/// On the machine's network a pod would not know the cluster's names.
+fn dns_policy(container: &ContainerPlan) -> Option<&'static str> {
+    (container.network == Network::Host).then_some("ClusterFirstWithHostNet")
 }
 
 fn deployment(
@@ -243,6 +251,7 @@ fn deployment(
                 "metadata": { "labels": labels(stack, &name) },
                 "spec": {
                     "hostNetwork": host,
+                    "dnsPolicy": dns_policy(plan),
                     "terminationGracePeriodSeconds": seconds(first.policy.kill_timeout),
                     "initContainers": (!waits.is_empty()).then_some(waits),
                     "containers": [main],

@@ -1,0 +1,420 @@
+//! `export`: what each engine is given, what it cannot be given, and that no secret is among it. The outputs for this
+//! repository's `prod` profile and for a file with every key stand in `tests/snapshots`; `UPDATE_SNAPSHOTS=1` writes them anew.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::support::{Project, has};
+
+const ENGINES: [&str; 3] = ["kubernetes", "compose", "systemd"];
+
+/// A secret of the fixture, which must never be seen.
+const SECRET: &str = "correct-horse-battery";
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// A workspace with files of the repository, and a PATH with these programs alone.
+fn project(files: &[(&str, &str)], programs: &[&str]) -> Project {
+    let mut project = Project::new();
+    for (from, to) in files {
+        project.write(to, &fs::read_to_string(repository().join(from)).unwrap());
+    }
+    for program in programs {
+        let path = format!("bin/{program}");
+        project.write(&path, "#!/bin/sh\n");
+        fs::set_permissions(project.path(&path), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let bin = project.path("bin");
+    project = project.env("PATH", bin.to_str().unwrap());
+    project
+}
+
+fn prod() -> Project {
+    let files = ["dev.toml", "test.env"];
+    let files: Vec<_> = files
+        .into_iter()
+        .filter(|file| repository().join(file).exists())
+        .map(|file| (file, file))
+        .collect();
+    project(&files, &["cargo", "caddy", "java"])
+}
+
+fn every_key() -> Project {
+    let files = [
+        ("tests/snapshots/every-key.toml", "dev.toml"),
+        ("tests/snapshots/every-key.env", "every-key.env"),
+    ];
+    project(&files, &["make", "python3", "postgres", "queue", "seed", "watcher"])
+}
+
+/// What a command prints and says, without the paths of this machine.
+fn export(project: &Project, engine: &str, profile: &str) -> (String, String) {
+    let run = project.run(&["export", engine, "-p", profile]).ok();
+    let neutral = |text: &str| text.replace(project.path("").to_str().unwrap().trim_end_matches('/'), "/workspace");
+    (neutral(&run.stdout), neutral(&run.stderr))
+}
+
+#[track_caller]
+fn matches_snapshot(name: &str, text: &str) {
+    let path = repository().join("tests/snapshots").join(name);
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+        fs::write(&path, text).unwrap();
+    }
+    let expected = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        text == expected,
+        "tests/snapshots/{name} is not what is exported; look, then write it anew with UPDATE_SNAPSHOTS=1:\n{text}"
+    );
+}
+
+#[test]
+fn the_export_of_prod_is_what_it_was() {
+    let project = prod();
+    for engine in ENGINES {
+        let (out, err) = export(&project, engine, "prod");
+        matches_snapshot(&format!("prod.{engine}"), &out);
+        matches_snapshot(&format!("prod.{engine}.notes"), &err);
+        assert_eq!(export(&project, engine, "prod"), (out, err), "not the same twice");
+    }
+}
+
+#[test]
+fn the_export_of_every_key_is_what_it_was() {
+    let project = every_key();
+    for engine in ENGINES {
+        let (out, err) = export(&project, engine, "full");
+        matches_snapshot(&format!("every-key.{engine}"), &out);
+        matches_snapshot(&format!("every-key.{engine}.notes"), &err);
+        assert!(
+            !out.contains(SECRET) && !err.contains(SECRET),
+            "{engine} shows a secret"
+        );
+    }
+}
+
+/// Where each key of the fixture's `web` is seen, by engine; `None`: it is listed on stderr.
+const SEEN: &[(&str, [Option<&str>; 3])] = &[
+    ("script", [Some("app.py"), Some("app.py"), Some("app.py")]),
+    (
+        "args",
+        [Some("\"two words\""), Some("\"two words\""), Some("\"two words\"")],
+    ),
+    ("interpreter", [Some("python3"), Some("python3"), Some("/python3")]),
+    (
+        "interpreter_args",
+        [Some("- \"-u\""), Some("- \"-u\""), Some("python3 -u")],
+    ),
+    (
+        "cwd",
+        [
+            Some("workingDir: /srv/app"),
+            Some("working_dir: /srv/app"),
+            Some("WorkingDirectory=/workspace/app\n"),
+        ],
+    ),
+    ("env", [Some("GREETING: "), Some("GREETING: "), Some("GREETING=")]),
+    (
+        "env_file",
+        [Some("FROM_FILE: "), Some("FROM_FILE: "), Some("FROM_FILE=")],
+    ),
+    ("watch", [None, Some("path: \"./app\""), None]),
+    ("watch_delay", [None, None, None]),
+    ("ignore_watch", [None, Some("\"*.log\""), None]),
+    (
+        "build",
+        [
+            Some("name: task-migrate"),
+            Some("  task-migrate:"),
+            Some("task-local.service"),
+        ],
+    ),
+    ("autorestart", [None, Some("on-failure:4"), Some("Restart=on-failure")]),
+    ("max_restarts", [None, Some("on-failure:4"), Some("StartLimitBurst=5")]),
+    ("min_uptime", [None, None, Some("StartLimitIntervalSec=20s")]),
+    ("restart_delay", [None, None, Some("StartLimitIntervalSec=20s")]),
+    ("exp_backoff_restart_delay", [None, None, None]),
+    ("stop_exit_codes", [None, None, Some("RestartPreventExitStatus=3 4")]),
+    (
+        "max_memory_restart",
+        [Some("100Mi"), Some("100m"), Some("MemoryMax=104857600")],
+    ),
+    ("kill_signal", [None, Some("SIGQUIT"), Some("KillSignal=SIGQUIT")]),
+    (
+        "kill_timeout",
+        [
+            Some("terminationGracePeriodSeconds: 12"),
+            Some("stop_grace_period: \"12s\""),
+            Some("TimeoutStopSec=12s"),
+        ],
+    ),
+    (
+        "depends_on",
+        [
+            Some("wait-for-db"),
+            Some("condition: service_healthy"),
+            Some("After=xtask-full-db.service"),
+        ],
+    ),
+    (
+        "ready",
+        [
+            Some("path: \"/health?deep=1\""),
+            Some("/health?deep=1"),
+            Some("/health?deep=1"),
+        ],
+    ),
+    (
+        "ports",
+        [Some("port: 8000"), Some("\"8000:8000\""), Some("localhost:8000")],
+    ),
+    (
+        "instances",
+        [Some("replicas: 2"), Some("  web-1:"), Some("xtask-full-web-1.service")],
+    ),
+    ("out_file", [None, None, Some("append:/workspace/web-1.out")]),
+    ("error_file", [None, None, Some("append:/workspace/web-1.err")]),
+    ("max_size", [None, None, None]),
+    ("retain", [None, None, None]),
+    ("compress", [None, None, None]),
+    (
+        "container",
+        [
+            Some("image: \"registry.example/web:1\""),
+            Some("target: run"),
+            Some("xtask-full-web-0.service"),
+        ],
+    ),
+];
+
+#[test]
+fn no_key_of_a_service_is_dropped_in_silence() {
+    let project = every_key();
+    let outputs = ENGINES.map(|engine| export(&project, engine, "full"));
+    let fixture = project.read("dev.toml");
+    for key in keys_of_a_service() {
+        assert!(
+            fixture.contains(&format!("\n{key} = ")) || key == "container",
+            "{key} is not in the fixture"
+        );
+        let seen = SEEN.iter().find(|(name, _)| *name == key);
+        let (_, seen) = seen.unwrap_or_else(|| panic!("{key}: what do the engines make of it?"));
+        for ((engine, (out, err)), seen) in ENGINES.iter().zip(&outputs).zip(seen) {
+            match seen {
+                Some(text) => assert!(out.contains(text), "{engine}: {key} is not seen as {text:?}"),
+                None => assert!(
+                    err.contains(&format!("`{key}`")),
+                    "{engine}: {key} is not listed; {err}"
+                ),
+            }
+        }
+    }
+}
+
+/// The keys that the program itself knows, but for those that do not work yet.
+fn keys_of_a_service() -> Vec<String> {
+    let project = Project::new().toml("[services.s]\nscript = \"s\"\nqqqqqqqqqqqqqqqq = 1");
+    let run = project.run(&["check"]).code(1);
+    let known = run
+        .stderr
+        .split("known are ")
+        .nth(1)
+        .unwrap_or_default()
+        .lines()
+        .next()
+        .unwrap()
+        .to_owned();
+    let keys: Vec<String> = known.split(", ").map(str::to_owned).collect();
+    assert!(keys.len() > 25, "{run}");
+    let works = |key: &String| {
+        let project = Project::new().toml(&format!("[services.s]\nscript = \"s\"\n{key} = \"* * * * *\""));
+        !project
+            .run(&["check"])
+            .stderr
+            .contains(&format!("`{key}` is not supported yet"))
+    };
+    keys.into_iter().filter(works).collect()
+}
+
+#[test]
+fn units_pass_systemds_own_check() {
+    if !has("systemd-analyze") {
+        return;
+    }
+    for (project, profile) in [(prod(), "prod"), (every_key(), "full")] {
+        project.write("target/debug/tidepool", "");
+        project.write("migrate", "");
+        for program in ["target/debug/tidepool", "migrate"] {
+            fs::set_permissions(project.path(program), fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let units = project
+            .run(&["export", "systemd", "-p", profile, "-o", "units"])
+            .ok()
+            .stdout;
+        let units: Vec<PathBuf> = units
+            .lines()
+            .map(PathBuf::from)
+            .filter(|unit| !unit.ends_with("env"))
+            .collect();
+        let units: Vec<&Path> = units
+            .iter()
+            .map(PathBuf::as_path)
+            .filter(|unit| unit.extension().is_none_or(|end| end != "env"))
+            .collect();
+        assert!(units.len() > 5, "{units:?}");
+        let mut verify = project.prepare("systemd-analyze");
+        // Above ours are the system's own targets, and nothing that is installed here.
+        verify.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        let path = format!(
+            "{}:/lib/systemd/system:/usr/lib/systemd/system",
+            project.path("units").display()
+        );
+        let output = verify
+            .args(["verify", "--man=no"])
+            .args(&units)
+            .env("SYSTEMD_UNIT_PATH", path)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+        // What it only warns of counts, too, where it is about ours.
+        let ours: Vec<&str> = said.lines().filter(|line| line.contains("xtask-")).collect();
+        assert!(ours.is_empty(), "{ours:#?}");
+    }
+}
+
+#[test]
+fn files_are_written_listed_and_what_is_filled_in_is_kept() {
+    let project = every_key();
+    let run = project
+        .run(&["export", "compose", "-p", "full", "-o", "out/compose"])
+        .ok();
+    let listed: Vec<&str> = run
+        .stdout
+        .lines()
+        .map(|line| line.rsplit('/').next().unwrap())
+        .collect();
+    assert_eq!(listed, ["web-0.secret.env", "web-1.secret.env", "compose.yaml"]);
+    let secret = "out/compose/web-0.secret.env";
+    assert_eq!(project.read(secret), "API_TOKEN=CHANGE-ME\nDATABASE_URL=CHANGE-ME\n");
+    let mode = fs::metadata(project.path(secret)).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    // Paths lead from where the file is to where the workspace is.
+    assert!(
+        project
+            .read("out/compose/compose.yaml")
+            .contains("context: \"../../app\"")
+    );
+    project.write(secret, "API_TOKEN=filled in\n");
+    let run = project
+        .run(&["export", "compose", "-p", "full", "-o", "out/compose"])
+        .ok();
+    run.says(&["web-0.secret.env is kept"]);
+    assert_eq!(project.read(secret), "API_TOKEN=filled in\n");
+}
+
+#[test]
+fn a_secret_of_the_shell_is_shown_nowhere() {
+    let project = Project::new().toml(
+        "[services.web]\nscript = \"web\"\nargs = [\"--key=${PRIVATE_KEY}\", \"-v\"]\nenv = { A = \"${PRIVATE_KEY}\" }\n\
+         [services.web.container]\nimage = \"web\"\n[profiles.dev]\nservices = [\"web\"]",
+    );
+    let expected = [
+        "\"--key=$(PRIVATE_KEY)\"",
+        "\"--key=${PRIVATE_KEY}\"",
+        "\"--key=${PRIVATE_KEY}\"",
+    ];
+    for (engine, expected) in ENGINES.into_iter().zip(expected) {
+        let run = project.run_with(&[("PRIVATE_KEY", SECRET)], &["export", engine]).ok();
+        assert!(!format!("{run}").contains(SECRET), "{run}");
+        assert!(run.stdout.contains(expected), "{run}");
+        project
+            .run_with(&[("PRIVATE_KEY", SECRET)], &["export", engine, "-o", "out"])
+            .ok();
+    }
+    for file in fs::read_dir(project.path("out")).unwrap().flatten() {
+        assert!(!fs::read_to_string(file.path()).unwrap().contains(SECRET), "{file:?}");
+    }
+    // Where nothing but the name of a program or an image could hold it, nothing is written.
+    project.edit("image = \"web\"", "image = \"web:${PRIVATE_KEY}\"");
+    let run = project
+        .run_with(&[("PRIVATE_KEY", SECRET)], &["export", "compose"])
+        .code(1);
+    assert!(!format!("{run}").contains(SECRET), "{run}");
+    run.says(&["error: ", "PRIVATE_KEY", "compose.yaml"]);
+}
+
+#[test]
+fn what_an_engine_needs_and_lacks_is_an_error() {
+    let project = Project::new().service("web", "", "").service("db", "", "");
+    for engine in ["kubernetes", "compose"] {
+        let run = project.run(&["export", engine]).code(1);
+        run.says(&["error: ", "web", "db", "[services.web.container]", "image"]);
+    }
+    project
+        .run(&["export", "systemd"])
+        .ok()
+        .prints(&["xtask-dev-db.service"]);
+    project
+        .run(&["export", "nomad"])
+        .code(2)
+        .says(&["error: ", "kubernetes"]);
+    project
+        .run(&["export", "compose", "-p", "nope"])
+        .code(1)
+        .says(&["error: ", "nope"]);
+}
+
+#[test]
+fn a_container_is_checked_with_the_rest_of_dev_toml() {
+    let project = Project::new().file(
+        "dev.toml",
+        "[services.web]\nscript = \"web\"\n[services.web.container]\nimgae = \"web\"\nnetwork = \"hots\"\nbuild = {}\nhealthcheck = []\n\
+         [profiles.dev.overrides.web.container]\nimage = \"web\"\nwait_image = \"\"\n",
+    );
+    project.run(&["check"]).code(1).says(&[
+        "dev.toml:3:15: the container has no `image`",
+        "dev.toml:4:1: unknown key `imgae` in [services.web.container]; did you mean `image`?",
+        "dev.toml:5:11: cannot read `network` in [services.web.container]: `hots` is not a network",
+        "did you mean `host`?",
+        "dev.toml:6:1: the build has no `context`",
+        "dev.toml:7:15: cannot read `healthcheck` in [services.web.container]: it names no program",
+        "dev.toml:10:14: cannot read `wait_image` in [profiles.dev.overrides.web.container]: it is empty",
+    ]);
+}
+
+#[test]
+fn config_shows_the_container_with_the_overrides_of_the_profile() {
+    let project = Project::new().toml(
+        "[services.web]\nscript = \"web\"\ncontainer = { image = \"web:${TAG:-1}\", env = { API_TOKEN = \"hidden\" } }\n\
+         [profiles.dev]\nservices = [\"web\"]\n\
+         [profiles.next]\nextends = \"dev\"\n[profiles.next.overrides.web.container]\nimage = \"web:next\"\nnetwork = \"host\"",
+    );
+    let run = project
+        .run(&["config"])
+        .ok()
+        .prints(&["[services.container]", "web:1", "\"own\"", "********"]);
+    assert!(!run.stdout.contains("hidden"), "{run}");
+    let run = project.run(&["config", "-p", "next", "--json"]).ok();
+    let plan: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    let container = &plan["services"][0]["container"];
+    assert_eq!(
+        (&container["image"], &container["network"]),
+        (&"web:next".into(), &"host".into()),
+        "{run}"
+    );
+    // An override replaces the table: what it does not say is not there.
+    assert_eq!(container["env"], serde_json::json!({}));
+}
+
+#[test]
+fn an_image_restarts_nothing() {
+    let project = Project::new().service("web", "count runs", "container = { image = \"web:1\" }");
+    project.up();
+    let before = crate::support::pid(&project.service_status("web"));
+    project.edit("web:1", "web:2");
+    project.up();
+    assert_eq!(crate::support::pid(&project.service_status("web")), before);
+}
