@@ -179,6 +179,7 @@ const SEEN: &[(&str, [Option<&str>; 3])] = &[
     ("max_size", [None, None, None]),
     ("retain", [None, None, None]),
     ("compress", [None, None, None]),
+    ("log_date_format", [None, None, None]),
     (
         "container",
         [

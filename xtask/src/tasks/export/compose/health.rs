@@ -82,5 +82,5 @@ fn ask(address: &Address) -> String {
         return format!("nc -z -w 2 {host} {}", address.port);
     }
     let url = literal(&format!("http://{host}:{}{}", address.port, address.path));
-    format!("wget -q -T 2 -O /dev/null {}", shell_words::quote(&url))
+    format!("wget -q -T 2 -O /dev/null {}", crate::config::quote(&url))
 }

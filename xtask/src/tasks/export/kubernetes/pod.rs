@@ -178,5 +178,5 @@ fn ask(address: &Address) -> String {
         return format!("nc -z -w 2 {host} {}", address.port);
     }
     let url = format!("http://{host}:{}{}", address.port, address.path);
-    format!("wget -q -T 2 -O /dev/null {}", shell_words::quote(&url))
+    format!("wget -q -T 2 -O /dev/null {}", crate::config::quote(&url))
 }

@@ -22,7 +22,7 @@ pub(super) fn readiness(
             let asked: Vec<String> = addresses(plan).iter().map(ask).collect();
             asked.join(" && ")
         }
-        Some(Probe::Command(words)) => shell_words::join(words),
+        Some(Probe::Command(words)) => words.iter().map(|word| crate::config::quote(word)).collect::<Vec<_>>().join(" "),
         Some(Probe::Notify) => String::new(),
         Some(Probe::Log(_)) => {
             notes.add(
@@ -59,5 +59,5 @@ fn ask(address: &Address) -> String {
         return format!("(: </dev/tcp/{host}/{}) 2>/dev/null", address.port);
     }
     let url = format!("http://{host}:{}{}", address.port, address.path);
-    format!("curl -fso /dev/null -m 2 {}", shell_words::quote(&url))
+    format!("curl -fso /dev/null -m 2 {}", crate::config::quote(&url))
 }
