@@ -181,6 +181,7 @@ fn every_key_of_a_service_reaches_its_field() {
         max_size = 1000
         retain = 2
         compress = false
+        container = { image = "i:1", build = { context = ".", target = "run" }, command = "run 'a b'", cwd = "/srv", env = { A = 1 }, healthcheck = ["ok"], network = "host", wait_image = "w" }
     "#;
     let millis = |millis| Some(Duration::from_millis(millis));
     let expected = Service {
@@ -245,6 +246,20 @@ fn every_key_of_a_service_reaches_its_field() {
             retain: Some(2),
             compress: Some(false),
         },
+        container: Some(Container {
+            image: "i:1".to_owned(),
+            build: Some(ImageBuild {
+                context: ".".to_owned(),
+                dockerfile: None,
+                target: Some("run".to_owned()),
+            }),
+            command: Some(Words::Line("run 'a b'".to_owned())),
+            cwd: Some("/srv".to_owned()),
+            env: [("A".to_owned(), set("1"))].into(),
+            healthcheck: Some(list(&["ok"])),
+            network: Some(Network::Host),
+            wait_image: Some("w".to_owned()),
+        }),
     };
     assert_eq!(service(text), expected);
 }

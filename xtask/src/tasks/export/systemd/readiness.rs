@@ -22,7 +22,11 @@ pub(super) fn readiness(
             let asked: Vec<String> = addresses(plan).iter().map(ask).collect();
             asked.join(" && ")
         }
-        Some(Probe::Command(words)) => words.iter().map(|word| crate::config::quote(word)).collect::<Vec<_>>().join(" "),
+        Some(Probe::Command(words)) => words
+            .iter()
+            .map(|word| crate::config::quote(word))
+            .collect::<Vec<_>>()
+            .join(" "),
         Some(Probe::Notify) => String::new(),
         Some(Probe::Log(_)) => {
             notes.add(
