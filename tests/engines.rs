@@ -11,6 +11,9 @@ use tempfile::TempDir;
 
 use crate::support::{LIMIT, Project, Run, Running, Tidepool, get, has, is_free, puppet, wait_until};
 
+/// What the programs of the stack need of open files and processes, and more.
+const ENOUGH: u64 = 1024;
+
 /// Podman with images and containers of its own.
 struct Podman {
     dir: TempDir,
@@ -36,7 +39,7 @@ impl Podman {
         );
         // A machine's limits are not always above the engine's defaults, and then no container starts.
         let limit = |name: &str, of: Resource| {
-            let most = getrlimit(of).maximum.unwrap_or(1 << 20).min(1 << 20);
+            let most = getrlimit(of).current.unwrap_or(ENOUGH).min(ENOUGH);
             format!("{name}={most}:{most}")
         };
         let limits = [limit("nofile", Resource::Nofile), limit("nproc", Resource::Nproc)];
