@@ -192,3 +192,22 @@ fn a_tree_that_passes_its_memory_limit_is_restarted() {
     );
     assert!(project.events().contains("memory"), "{}", project.events());
 }
+
+#[test]
+fn reset_zeroes_the_counters_and_gives_a_new_chance() {
+    let project = Project::new()
+        .service("web", "count runs exit 9", "max_restarts = 2")
+        .service("other", "", "min_uptime = 50");
+    project.run(&["dev", "-d"]);
+    project.wait_status("web", "errored");
+    project.run(&["reset", "web"]).ok();
+    let web = project.service_status("web");
+    assert_eq!(
+        (&web["status"], restarts(&web), &web["unstable_restarts"]),
+        (&json!("errored"), 0, &json!(0))
+    );
+    project.run(&["restart", "other"]).ok();
+    project.run(&["reset"]).ok();
+    assert_eq!(restarts(&project.service_status("other")), 0);
+    project.run(&["reset", "wbe"]).code(1).says(&["did you mean `web`?"]);
+}

@@ -1,4 +1,4 @@
-//! `dev -d --wait`: it returns as soon as the fate of each service is known.
+//! `wait`, and `dev -d --wait`: they return as soon as the fate of each service is known.
 
 use crate::support::{LIMIT, Project, free_port, measure};
 
@@ -83,4 +83,53 @@ fn a_timeout_ends_the_waiting_and_not_the_stack() {
     run.code(1).says(&["error: ", "web"]);
     assert!(took < LIMIT, "it took {took:?}");
     assert_eq!(project.service_status("web")["status"], "online");
+}
+
+#[test]
+fn wait_returns_when_ready_and_names_who_is_not_and_why() {
+    let port = free_port();
+    let ready = format!("ready = {{ tcp = \"localhost:{port}\", timeout = \"1h\" }}");
+    let project = Project::new()
+        .service("job", "exit 0", "autorestart = false")
+        .service("web", &format!("wait-for go listen {port}"), &ready)
+        .service("bad", "exit 3", "max_restarts = 0")
+        .service("late", "", "depends_on = [\"bad\"]");
+    project.run(&["dev", "-d"]);
+    project.run(&["wait", "job"]).ok();
+    let run = project.run(&["wait", "--timeout", "200ms"]).code(1);
+    let run = run.says(&[
+        "error: web: not in time",
+        "error: bad: gave up",
+        "error: late: waits for bad",
+    ]);
+    assert!(!run.stderr.contains("job"), "{run}");
+    let waiting = project.start(&["wait", "web"]);
+    project.write("go", "");
+    waiting.wait().ok();
+    assert_eq!(project.service_status("web")["ready"], true);
+    project.run(&["stop", "web"]).ok();
+    project.run(&["wait", "web"]).code(1).says(&["error: web: stopped"]);
+    project.run(&["wait", "wbe"]).code(1).says(&["did you mean `web`?"]);
+}
+
+#[test]
+fn wait_covers_all_stacks_at_the_same_time() {
+    let project = Project::new()
+        .service(
+            "web",
+            "wait-for go after 100",
+            "ready = { log = \"up\", timeout = \"1h\" }",
+        )
+        .toml("[profiles.one]\nservices = [\"web\"]\n[profiles.two]\nservices = [\"web\"]");
+    for profile in ["one", "two"] {
+        project.run(&["dev", "-d", "-p", profile]).ok();
+    }
+    let run = project.run(&["wait", "--timeout", "100ms"]).code(1);
+    run.says(&["error: one/web: not in time", "error: two/web: not in time"]);
+    project
+        .run(&["wait", "web", "-p", "two", "--timeout", "50"])
+        .code(1)
+        .says(&["error: web: not in time"]);
+    project.run(&["stop", "--all"]).ok();
+    project.run(&["wait"]).code(1).says(&["no stack is running"]);
 }

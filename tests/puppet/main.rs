@@ -57,6 +57,9 @@ fn perform(word: &str, words: &mut dyn Iterator<Item = String>) {
         "dribble" => dribble(&next()),
         "number" => number_lines(&next(), number(&next())),
         "close" => close(),
+        // Input: each line is noted in a file, and its end.
+        "hear" => hear(next()),
+        "close-stdin" => rustix::stdio::dup2_stdin(fs::File::open("/dev/null").unwrap()).unwrap(),
         // Time and fate.
         "after" => thread::sleep(Duration::from_millis(number(&next()))),
         "wait-for" => wait_for(&next()),
@@ -146,6 +149,15 @@ fn environment() -> String {
 fn print(text: &str) {
     let mut out = std::io::stdout();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).unwrap();
+}
+
+fn hear(file: String) {
+    thread::spawn(move || {
+        for line in std::io::stdin().lines() {
+            note(&file, &line.unwrap());
+        }
+        note(&file, "(end)");
+    });
 }
 
 fn flood(lines: usize) {

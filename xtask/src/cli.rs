@@ -1,6 +1,7 @@
 //! The command line as types. Parses; does nothing.
 
 use crate::config::units::parse_duration;
+use crate::lifecycle::named_signal;
 use crate::log::moment::Moment;
 use crate::log::structured::Level;
 use clap::{Args, Parser, Subcommand};
@@ -45,14 +46,26 @@ pub enum Verb {
     Start(Named),
     /// Restart services by the present dev.toml
     Restart(Restart),
+    /// Zero the restart counters
+    Reset(Some_),
     /// Show the process table of every running stack
     Status(Status),
+    /// Show everything known of a service: options, environment, files
+    Describe(One),
+    /// Show why a service is not up: last exits and their last lines, what it waits for
+    Why(One),
     /// Show the services' logs, merged by time, and follow them
     Logs(Logs),
     /// Show warnings and worse: structured lines by their level, and the stderr of the rest
     Errors(Errors),
     /// Empty the log files
     Flush(Some_),
+    /// Return when services are ready; fail naming those that are not, and why
+    Wait(Wait),
+    /// Send a signal to services' process groups
+    Signal(Signal),
+    /// Write a line to services' stdin
+    Send(Send),
     /// Check dev.toml
     Check,
     /// Print the resolved plan of a profile
@@ -154,6 +167,59 @@ pub struct Some_ {
     /// Services by name, glob or id; none means all
     #[arg(value_name = "S")]
     pub services: Vec<String>,
+    /// The stack
+    #[arg(short, long, value_name = "P")]
+    pub profile: Option<String>,
+}
+
+/// A verb that tells of one service; a glob may mean several.
+#[derive(Debug, Args)]
+pub struct One {
+    /// The service by name, glob or id
+    #[arg(value_name = "S")]
+    pub service: String,
+    /// Only this stack
+    #[arg(short, long, value_name = "P")]
+    pub profile: Option<String>,
+}
+
+/// `wait`.
+#[derive(Debug, Args)]
+pub struct Wait {
+    /// Services by name, glob or id; none means all
+    #[arg(value_name = "S")]
+    pub services: Vec<String>,
+    /// Only this stack
+    #[arg(short, long, value_name = "P")]
+    pub profile: Option<String>,
+    /// The most time it may take [default: each service's `ready.timeout`]
+    #[arg(long, value_name = "T", value_parser = parse_duration)]
+    pub timeout: Option<Duration>,
+}
+
+/// `signal`.
+#[derive(Debug, Args)]
+pub struct Signal {
+    /// The signal by name, with or without SIG, or by number
+    #[arg(value_name = "SIG", value_parser = named_signal)]
+    pub signal: i32,
+    /// Services by name, glob or id, or `all`
+    #[arg(value_name = "S", required = true)]
+    pub services: Vec<String>,
+    /// The stack
+    #[arg(short, long, value_name = "P")]
+    pub profile: Option<String>,
+}
+
+/// `send`.
+#[derive(Debug, Args)]
+pub struct Send {
+    /// The service by name, glob or id
+    #[arg(value_name = "S")]
+    pub service: String,
+    /// The line, without its end
+    #[arg(value_name = "TEXT", allow_hyphen_values = true)]
+    pub text: String,
     /// The stack
     #[arg(short, long, value_name = "P")]
     pub profile: Option<String>,

@@ -266,7 +266,9 @@ pub(super) fn follow(
             }
             Wake::Reply(Ok(Reply::Status(stack))) => by.others(&stack, &failed),
             Wake::Reply(Ok(Reply::Ended { failures })) => return end(follower, &failures, interrupts, by),
-            Wake::Reply(Ok(Reply::Working | Reply::Leaving | Reply::Refused(_) | Reply::Invocation(_))) => {}
+            Wake::Reply(Ok(
+                Reply::Working | Reply::Leaving | Reply::Refused(_) | Reply::Invocation(_) | Reply::Details(_),
+            )) => {}
             Wake::Reply(Err(Unanswered::Closed | Unanswered::Leaving)) => {
                 by.ended(&profile)?;
                 bail!("the supervisor of {profile} ended without a word; what it ran was ended, see supervisor.log");

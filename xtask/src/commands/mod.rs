@@ -3,24 +3,31 @@
 mod build;
 mod check;
 mod config;
+mod describe;
 mod dev;
 mod errors;
 mod export;
 mod flush;
 mod follow;
 mod foreground;
+mod known;
 mod logs;
 mod replace;
+mod reset;
 mod restart;
 mod resurrect;
 mod save;
 mod select;
+mod send;
+mod signal;
 mod stacks;
 mod start;
 mod starter;
 mod startup;
 mod status;
 mod stop;
+mod wait;
+mod why;
 mod workspace;
 
 use crate::cli::{Cli, Verb, When};
@@ -87,10 +94,16 @@ fn verb(cli: Cli) -> Result<u8> {
         Verb::Stop(args) => stop::run(&workspace()?, &args),
         Verb::Start(args) => start::run(&workspace()?, &args),
         Verb::Restart(args) => restart::run(&workspace()?, &args),
+        Verb::Reset(args) => reset::run(&workspace()?, &args),
         Verb::Status(args) => status::run(&workspace()?, &args),
         Verb::Logs(args) => logs::run(&workspace()?, &args),
         Verb::Errors(args) => errors::run(&workspace()?, args),
         Verb::Flush(args) => flush::run(&workspace()?, &args),
+        Verb::Describe(args) => describe::run(&workspace()?, &args),
+        Verb::Why(args) => why::run(&workspace()?, &args),
+        Verb::Wait(args) => wait::run(&workspace()?, &args),
+        Verb::Signal(args) => signal::run(&workspace()?, &args),
+        Verb::Send(args) => send::run(&workspace()?, &args),
         Verb::Check => check::run(&workspace()?),
         Verb::Config(args) => config::run(&workspace()?, &args),
         Verb::Build(args) => build::run(&workspace()?, &args),

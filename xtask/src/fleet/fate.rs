@@ -66,7 +66,7 @@ impl Fleet {
             State::Stopped if service.completed => Fate::Reached,
             State::Stopped if service.wanted == Wanted::Down => Fate::Failed("stopped".to_owned()),
             State::Stopped => {
-                let exit = service.last_exit.map(|last| format!("ended with {}", last.exit));
+                let exit = service.last_exit().map(|last| format!("ended with {}", last.exit));
                 Fate::Failed(exit.unwrap_or_else(|| "stopped".to_owned()))
             }
             State::Errored | State::Blocked { .. } => Fate::Failed(self.why(id, member)),

@@ -219,11 +219,13 @@ impl Fleet {
 
     /// Why the service is not as wanted; a launch that waits says for what.
     pub fn reason(&self, id: ServiceId) -> Option<String> {
+        self.waiting_for(id).or_else(|| self.members.get(&id)?.service.reason())
+    }
+
+    /// What the service's launch waits for, if it does.
+    pub fn waiting_for(&self, id: ServiceId) -> Option<String> {
         let member = self.members.get(&id)?;
-        let waits = (member.service.state == State::Launching(None))
-            .then(|| self.waits_for(member))
-            .flatten();
-        waits.or_else(|| member.service.reason())
+        (member.service.state == State::Launching(None)).then(|| self.waits_for(member))?
     }
 
     fn step(&mut self, id: ServiceId, event: Event, now: Now) -> Vec<Task> {

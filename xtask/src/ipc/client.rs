@@ -105,6 +105,7 @@ impl Connection {
                 reply @ (Reply::Done { .. }
                 | Reply::Status(_)
                 | Reply::Invocation(_)
+                | Reply::Details(_)
                 | Reply::Owner(_)
                 | Reply::Ended { .. }) => return Ok(reply),
             }
@@ -129,7 +130,9 @@ impl Connection {
             match self.receive()? {
                 Reply::Done { failures } | Reply::Ended { failures } => return Ok(failures),
                 Reply::Owner(_) => {}
-                other @ (Reply::Status(_) | Reply::Invocation(_)) => bail!("unexpected answer: {other:?}"),
+                other @ (Reply::Status(_) | Reply::Invocation(_) | Reply::Details(_)) => {
+                    bail!("unexpected answer: {other:?}")
+                }
                 Reply::Working | Reply::Leaving | Reply::Refused(_) => {}
             }
         }

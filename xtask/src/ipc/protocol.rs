@@ -1,8 +1,8 @@
 //! Requests, replies and the status of a stack as values. Versioned; reads and writes nothing itself.
 
 use crate::fleet::Goal;
-use crate::lifecycle::{Exit, LastExit, signal_name};
-use crate::plan::{Invocation, Plan};
+use crate::lifecycle::{Exit, PastRun, signal_name};
+use crate::plan::{Invocation, Plan, ServicePlan};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -77,6 +77,25 @@ pub enum Request {
         /// The services' names.
         services: Vec<String>,
     },
+    /// Send a signal to the services' process groups.
+    Signal {
+        /// Their names.
+        services: Vec<String>,
+        /// Its number.
+        signal: i32,
+    },
+    /// Write a line to the services' stdin.
+    Send {
+        /// Their names.
+        services: Vec<String>,
+        /// The line, without its end.
+        text: String,
+    },
+    /// Everything that is known of services.
+    Details {
+        /// Their names.
+        services: Vec<String>,
+    },
 }
 
 /// Bring the stack in line with a plan.
@@ -123,6 +142,8 @@ pub enum Reply {
     Status(Box<Stack>),
     /// What the stack was started with.
     Invocation(Box<Invocation>),
+    /// Everything that is known of the services.
+    Details(Vec<Details>),
     /// Whether this connection owns the stack.
     Owner(bool),
     /// The stack has ended; what could not be ended is named.
@@ -241,8 +262,62 @@ pub struct LastExitStatus {
     pub at: String,
 }
 
-impl From<LastExit> for LastExitStatus {
-    fn from(last: LastExit) -> Self {
+/// What is known of a service beyond its row in the table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Details {
+    /// What it was resolved to.
+    pub plan: ServicePlan,
+    /// Whether the user wants it up.
+    pub wanted: bool,
+    /// When the present run was launched, in RFC 3339.
+    pub began: Option<String>,
+    /// Why the present or last run took the place of an earlier one.
+    pub began_by: Option<String>,
+    /// Why a restart is due.
+    pub restart: Option<String>,
+    /// How long until the next run, while it waits between two.
+    pub restart_in_ms: Option<u64>,
+    /// What its launch waits for.
+    pub waits_for: Option<String>,
+    /// What the readiness probe said last.
+    pub probe_error: Option<String>,
+    /// Changed files that have not led to a restart yet.
+    pub changed: Option<String>,
+    /// The runs that are over, oldest first.
+    pub past: Vec<PastRunStatus>,
+    /// What depends on it.
+    pub needed_by: Vec<String>,
+}
+
+/// A run that is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastRunStatus {
+    /// The leader's process id.
+    pub pid: u32,
+    /// When it was launched, in RFC 3339.
+    pub began: String,
+    /// How and when it ended.
+    pub exit: LastExitStatus,
+    /// How long it ran.
+    pub lasted_ms: u64,
+    /// Why it was ended; `None` when it ended by itself.
+    pub ended_by: Option<String>,
+}
+
+impl From<&PastRun> for PastRunStatus {
+    fn from(run: &PastRun) -> Self {
+        Self {
+            pid: run.pid,
+            began: run.began.to_string(),
+            exit: run.into(),
+            lasted_ms: u64::try_from(run.lasted.as_millis()).unwrap_or(u64::MAX),
+            ended_by: run.ended_by.clone(),
+        }
+    }
+}
+
+impl From<&PastRun> for LastExitStatus {
+    fn from(last: &PastRun) -> Self {
         let (code, signal) = match last.exit {
             Exit::Code(code) => (Some(code), None),
             Exit::Signal(signal) => (None, Some(signal_name(signal))),

@@ -2,17 +2,21 @@
 //! Knows no process, no clock and no other service; `fleet` brings the services together.
 
 mod change;
+mod exit;
 mod own_writes;
 mod step;
 #[cfg(test)]
 mod tests;
 
 pub use change::{Files, Turn};
+use exit::ENDED;
+pub use exit::{Exit, PastRun, is_crash, named_signal, signal_name};
 pub use own_writes::OwnWrites;
 pub use step::step;
 
 use crate::policy::{BACKOFF_CLEARED_AFTER, Policy, Readiness};
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
@@ -73,6 +77,8 @@ pub struct Run {
     pub pid: u32,
     /// When it was launched.
     pub since: Monotonic,
+    /// The same as people read it.
+    pub at: jiff::Timestamp,
     /// Whether it is ready.
     pub ready: Ready,
 }
@@ -119,24 +125,6 @@ pub enum Next {
     GiveUp,
 }
 
-/// How a process ended: a code or a signal, never mixed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// It exited with this code.
-    Code(i32),
-    /// It was ended by this signal.
-    Signal(i32),
-}
-
-/// The last end of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LastExit {
-    /// How it ended.
-    pub exit: Exit,
-    /// When, as people read it.
-    pub at: jiff::Timestamp,
-}
-
 /// Why a service is restarted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cause {
@@ -171,8 +159,10 @@ pub struct Service {
     pub unstable: u32,
     /// The delay used last, while a backoff grows.
     pub backoff: Option<Duration>,
-    /// How the last run ended.
-    pub last_exit: Option<LastExit>,
+    /// Why the present or last run took the place of an earlier one.
+    pub began_by: Option<Cause>,
+    /// The last runs that are over, at most [`PAST_RUNS`], oldest first.
+    pub past: VecDeque<PastRun>,
     /// Whether the last run ended by itself, successfully, and is not restarted.
     pub completed: bool,
     /// Why the state is not as wanted.
@@ -186,6 +176,9 @@ pub struct Service {
     /// Why changes of its files are not acted upon until the user starts or restarts it.
     pub watch_suspended: Option<String>,
 }
+
+/// How many runs that are over are remembered of each service.
+pub const PAST_RUNS: usize = 10;
 
 /// What can happen to a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -265,7 +258,8 @@ impl Service {
             restarts: 0,
             unstable: 0,
             backoff: None,
-            last_exit: None,
+            began_by: None,
+            past: VecDeque::new(),
             completed: false,
             trouble: None,
             probe_error: None,
@@ -285,6 +279,11 @@ impl Service {
             | State::WaitingRestart { .. }
             | State::Errored => None,
         }
+    }
+
+    /// The last run that is over.
+    pub fn last_exit(&self) -> Option<&PastRun> {
+        self.past.back()
     }
 
     /// Whether something of it runs or is being launched.
@@ -379,53 +378,6 @@ fn ready_deadline(policy: &Policy, since: Monotonic) -> Monotonic {
             Readiness::Uptime => policy.min_uptime,
             Readiness::Probe(timeout) => timeout,
         }
-}
-
-impl fmt::Display for Exit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Code(code) => write!(f, "exit code {code}"),
-            Self::Signal(signal) => write!(f, "{}", signal_name(*signal)),
-        }
-    }
-}
-
-/// What the supervisor's log says of a run that ended by itself begins so; the exit follows.
-const ENDED: &str = "ended with ";
-
-/// Whether a line of the supervisor's log says that a run ended by itself and not well.
-pub fn is_crash(event: &str) -> bool {
-    let well = format!("{} ", Exit::Code(0));
-    event.strip_prefix(ENDED).is_some_and(|exit| !exit.starts_with(&well))
-}
-
-/// A signal's name, as `SIGKILL`; the number where it has none.
-pub fn signal_name(signal: i32) -> String {
-    use rustix::process::Signal;
-    let names = [
-        (Signal::HUP, "SIGHUP"),
-        (Signal::INT, "SIGINT"),
-        (Signal::QUIT, "SIGQUIT"),
-        (Signal::ILL, "SIGILL"),
-        (Signal::TRAP, "SIGTRAP"),
-        (Signal::ABORT, "SIGABRT"),
-        (Signal::BUS, "SIGBUS"),
-        (Signal::FPE, "SIGFPE"),
-        (Signal::KILL, "SIGKILL"),
-        (Signal::USR1, "SIGUSR1"),
-        (Signal::SEGV, "SIGSEGV"),
-        (Signal::USR2, "SIGUSR2"),
-        (Signal::PIPE, "SIGPIPE"),
-        (Signal::ALARM, "SIGALRM"),
-        (Signal::TERM, "SIGTERM"),
-        (Signal::XCPU, "SIGXCPU"),
-        (Signal::XFSZ, "SIGXFSZ"),
-        (Signal::VTALARM, "SIGVTALRM"),
-        (Signal::PROF, "SIGPROF"),
-        (Signal::SYS, "SIGSYS"),
-    ];
-    let named = names.iter().find(|(known, _)| known.as_raw() == signal);
-    named.map_or_else(|| format!("signal {signal}"), |(_, name)| (*name).to_owned())
 }
 
 impl fmt::Display for Cause {

@@ -2,8 +2,8 @@
 //! Pure: an event, the policy and the time in; the new service and what is to be done out.
 
 use super::{
-    Action, Cause, ENDED, Event, Exit, Files, LastExit, Monotonic, Next, OwnWrites, Phase, Ready, Run, RunId, Service,
-    State, Turn, Wanted, ready_deadline,
+    Action, Cause, ENDED, Event, Exit, Files, Monotonic, Next, OwnWrites, PAST_RUNS, PastRun, Phase, Ready, Run, RunId,
+    Service, State, Turn, Wanted, ready_deadline,
 };
 use crate::clock::Now;
 use crate::config::Autorestart;
@@ -199,15 +199,18 @@ impl Step<'_> {
             id: run,
             pid,
             since,
+            at: self.now.wall,
             ready,
         });
         self.service.trouble = None;
         self.service.probe_error = None;
         self.service.completed = false;
-        match self.service.restart.take() {
+        self.service.began_by = self.service.restart.take();
+        match &self.service.began_by {
             Some(cause) => {
+                let text = format!("restarted: {cause} (pid {pid})");
                 self.service.restarts += 1;
-                self.note(format!("restarted: {cause} (pid {pid})"));
+                self.note(text);
             }
             None => self.note(format!("started (pid {pid})")),
         }
@@ -245,10 +248,7 @@ impl Step<'_> {
         let Some(live) = self.service.live_run().filter(|live| live.id == run) else {
             return;
         };
-        self.service.last_exit = Some(LastExit {
-            exit,
-            at: self.now.wall,
-        });
+        self.remember(live, exit);
         if !matches!(self.service.state, State::Online(_)) {
             return;
         }
@@ -262,6 +262,40 @@ impl Step<'_> {
         let uptime = format_duration(self.now.monotonic.saturating_sub(live.since));
         self.note(format!("{ENDED}{exit} after {uptime}"));
         self.actions.push(Action::Clear(run));
+    }
+
+    /// Keeps how a run ended, and who ended it.
+    fn remember(&mut self, run: Run, exit: Exit) {
+        let ended_by = match &self.service.state {
+            State::Ending { phase, .. } => {
+                let why = self
+                    .service
+                    .restart
+                    .as_ref()
+                    .map_or_else(|| "stopped".to_owned(), ToString::to_string);
+                Some(match phase {
+                    Phase::Asked { .. } => why,
+                    Phase::Killed { .. } | Phase::Stuck => format!("{why}; killed"),
+                })
+            }
+            State::Stopped
+            | State::Launching(_)
+            | State::Blocked { .. }
+            | State::Online(_)
+            | State::WaitingRestart { .. }
+            | State::Errored => None,
+        };
+        if self.service.past.len() == PAST_RUNS {
+            self.service.past.pop_front();
+        }
+        self.service.past.push_back(PastRun {
+            pid: run.pid,
+            began: run.at,
+            at: self.now.wall,
+            lasted: self.now.monotonic.saturating_sub(run.since),
+            exit,
+            ended_by,
+        });
     }
 
     /// What follows an exit that nobody here caused.

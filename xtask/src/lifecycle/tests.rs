@@ -1,8 +1,7 @@
 //! Histories of one service, by hand and at random.
 
 use super::{
-    Action, Cause, Event, Exit, Next, Phase, Ready, Run, RunId, Service, State, Turn, Wanted, deadline, signal_name,
-    step,
+    Action, Cause, Event, Exit, Next, PAST_RUNS, Phase, Ready, Run, RunId, Service, State, Turn, Wanted, deadline, step,
 };
 use crate::clock::Now;
 use crate::config::{Autorestart, Signal};
@@ -385,12 +384,41 @@ fn a_blocked_service_looks_again_when_the_holder_is_gone_and_now_and_then() {
 }
 
 #[test]
-fn signals_have_names() {
+fn the_last_runs_are_remembered_with_who_ended_them() {
+    let mut play = Play::online(Policy {
+        max_restarts: 100,
+        ..policy()
+    });
+    play.pass(ms(40)).crash(Exit::Code(1)).pass(ms(100));
+    play.spawn();
+    play.take(Event::Restart(Cause::Memory))
+        .take(Event::Halt)
+        .crash(Exit::Signal(2));
+    play.spawn();
+    play.take(Event::Stop)
+        .take(Event::Halt)
+        .pass(ms(5000))
+        .crash(Exit::Signal(9));
+    let ends: Vec<_> = play
+        .service
+        .past
+        .iter()
+        .map(|run| (run.pid, run.lasted, run.exit, run.ended_by.as_deref()))
+        .collect();
     assert_eq!(
-        [signal_name(9), signal_name(15), signal_name(2), signal_name(6)],
-        ["SIGKILL", "SIGTERM", "SIGINT", "SIGABRT"]
+        ends,
+        [
+            (101, ms(40), Exit::Code(1), None),
+            (102, ms(0), Exit::Signal(2), Some("its memory passed the limit")),
+            (103, ms(5000), Exit::Signal(9), Some("stopped; killed")),
+        ]
     );
-    assert_eq!(signal_name(99), "signal 99");
+    play.take(Event::Start);
+    for _ in 0..20 {
+        play.spawn();
+        play.crash(Exit::Code(1)).pass(ms(100));
+    }
+    assert_eq!((play.service.past.len(), play.service.past[0].pid), (PAST_RUNS, 114));
 }
 
 /// One random happening; the run it speaks of may be an earlier one.
@@ -539,6 +567,7 @@ fn a_stuck_process_is_named_and_keeps_the_next_run_away() {
         id: RunId(1),
         pid: 101,
         since: ms(1_000_000),
+        at: jiff::Timestamp::UNIX_EPOCH,
         ready: Ready::Waiting { until: ms(1_003_000) },
     };
     assert_eq!(

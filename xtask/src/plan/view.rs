@@ -29,6 +29,46 @@ pub fn looks_secret(name: &str) -> bool {
     SECRET.iter().any(|part| name.contains(part)) || name == "KEY" || name.ends_with("_KEY") || name.ends_with("_PASS")
 }
 
+/// The value of a variable as it may be shown: masked when its name looks secret, without the password of an address.
+pub fn shown_value(name: &str, value: &str) -> String {
+    if looks_secret(name) {
+        return MASK.to_owned();
+    }
+    without_password(value)
+}
+
+/// `scheme://user:password@host` with the password masked.
+fn without_password(value: &str) -> String {
+    let password = value.find("://").and_then(|scheme| {
+        let rest = &value[scheme + 3..];
+        let login = &rest[..rest.find(['/', '?', '#', ' ']).unwrap_or(rest.len())];
+        let user = login[..login.rfind('@')?].find(':')?;
+        Some((scheme + 3 + user + 1, scheme + 3 + login.rfind('@')?))
+    });
+    match password {
+        Some((from, to)) => format!("{}{MASK}{}", &value[..from], &value[to..]),
+        None => value.to_owned(),
+    }
+}
+
+/// Arguments as they may be shown: `--token=…` and what follows `--token` are masked.
+pub fn shown_words(words: &[String]) -> Vec<String> {
+    let is_flag = |word: &str| word.starts_with('-');
+    let secret = |flag: &str| looks_secret(&flag.trim_start_matches('-').replace('-', "_"));
+    let mut shown = Vec::new();
+    let mut mask_next = false;
+    for word in words {
+        let named = word.split_once('=').filter(|(name, _)| secret(name));
+        shown.push(match named {
+            Some((name, _)) => format!("{name}={MASK}"),
+            None if mask_next && !is_flag(word) => MASK.to_owned(),
+            None => without_password(word),
+        });
+        mask_next = is_flag(word) && named.is_none() && secret(word);
+    }
+    shown
+}
+
 /// The plan as nested values, with the containers of its services and tasks.
 pub fn of(plan: &Plan, config: &Config, written: &Written) -> Value {
     let service = |service: &ServicePlan| {
@@ -62,7 +102,8 @@ fn with_container(mut view: Value, container: Option<&ContainerPlan>) -> Value {
 }
 
 fn of_task(task: &TaskPlan) -> Value {
-    let mut view = json!({ "name": task.name, "script": task.script, "args": task.args, "cwd": task.cwd });
+    let mut view =
+        json!({ "name": task.name, "script": task.script, "args": shown_words(&task.args), "cwd": task.cwd });
     if !task.inputs.is_empty() {
         set(&mut view, "inputs", json!(task.inputs));
     }
@@ -73,12 +114,13 @@ fn of_task(task: &TaskPlan) -> Value {
     view
 }
 
-fn of_service(service: &ServicePlan) -> Value {
+/// A service as nested values.
+pub fn of_service(service: &ServicePlan) -> Value {
     let policy = &service.policy;
     let mut view = json!({
         "name": service.name,
         "script": service.script,
-        "args": service.args,
+        "args": shown_words(&service.args),
         "cwd": service.cwd,
         "autorestart": match policy.autorestart {
             Autorestart::Always => json!(true),
@@ -155,8 +197,7 @@ pub(super) fn of_env(env: &BTreeMap<String, Option<String>>) -> Value {
     let shown = env.iter().map(|(name, value)| {
         let shown = match value {
             None => json!(false),
-            Some(_) if looks_secret(name) => json!(MASK),
-            Some(value) => json!(value),
+            Some(value) => json!(shown_value(name, value)),
         };
         (name.clone(), shown)
     });
@@ -170,5 +211,40 @@ fn duration(duration: Duration) -> Value {
 fn set(view: &mut Value, key: &str, value: Value) {
     if let Value::Object(view) = view {
         view.insert(key.to_owned(), value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_looks_secret_is_masked_and_nothing_else() {
+        for (name, value, shown) in [
+            ("API_TOKEN", "abc", MASK),
+            ("db_password", "abc", MASK),
+            ("SIGNING_KEY", "abc", MASK),
+            ("KEYBOARD", "de", "de"),
+            ("URL", "postgres://me:pa:ss@db/x?a=@", "postgres://me:********@db/x?a=@"),
+            ("URL", "http://me@host:80/a:b@c", "http://me@host:80/a:b@c"),
+            ("URL", "see http://localhost:80/", "see http://localhost:80/"),
+            ("EMPTY", "", ""),
+        ] {
+            assert_eq!(shown_value(name, value), shown, "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn secrets_among_arguments_are_masked() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        for (given, shown) in [
+            ("run --api-token=abc -v", "run --api-token=******** -v"),
+            ("--password abc --port 80", "--password ******** --port 80"),
+            ("--token --verbose x", "--token --verbose x"),
+            ("DB_PASS=x y", "DB_PASS=******** y"),
+            ("-d amqp://u:p@h", "-d amqp://u:********@h"),
+        ] {
+            assert_eq!(shown_words(&words(given)), words(shown), "{given}");
+        }
     }
 }

@@ -35,7 +35,7 @@ pub struct Spawned {
     pub stdout: PipeReader,
     /// The same for stderr.
     pub stderr: PipeReader,
-    /// If [`Launch::stdin`] asked for it.
+    /// If [`Launch::stdin`] asked for it; a write to it never waits.
     pub stdin: Option<PipeWriter>,
 }
 
@@ -224,7 +224,10 @@ fn start(launch: &Launch) -> io::Result<Started> {
     let (stdout, stdout_end) = io::pipe()?;
     let (stderr, stderr_end) = io::pipe()?;
     let (stdin_end, stdin) = if launch.stdin {
-        io::pipe().map(|(end, stdin)| (Some(end), Some(stdin)))?
+        let (end, stdin) = io::pipe()?;
+        // Whoever writes to it must not wait for a program that does not read.
+        rustix::fs::fcntl_setfl(&stdin, rustix::fs::OFlags::NONBLOCK)?;
+        (Some(end), Some(stdin))
     } else {
         (None, None)
     };

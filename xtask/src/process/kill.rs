@@ -71,7 +71,7 @@ pub fn signal_of(signal: crate::config::Signal) -> Signal {
 /// by one to the others. SIGKILL goes to each one as well, in case it has just left the group. Returns those that
 /// could not be signalled; one that is gone is none of them.
 pub fn signal_tree(members: &[&Process], leader: Identity, signal: Signal) -> Vec<Survivor> {
-    let grouped = signal_group(leader, signal);
+    let grouped = send_to_group(leader, signal).is_some();
     let mut refused = Vec::new();
     for process in members {
         let answer = if grouped && process.group == leader.pid && signal != Signal::KILL {
@@ -155,7 +155,7 @@ fn kill_all(roots: &[TreeRoot], find: impl Fn(&Snapshot) -> Vec<&Process>) -> io
             break;
         }
         for root in roots {
-            signal_group(root.leader, Signal::KILL);
+            let _ = send_to_group(root.leader, Signal::KILL);
         }
         for process in fresh {
             match refusal(process, os::send(process.identity, Signal::KILL)) {
@@ -167,16 +167,24 @@ fn kill_all(roots: &[TreeRoot], find: impl Fn(&Snapshot) -> Vec<&Process>) -> io
     Ok(killed)
 }
 
-/// Signals the group of a leader that is not yet reaped, and says whether it was; otherwise the number of the group may
-/// be somebody else's by now. The lock keeps the reaper from reaping it meanwhile.
-pub(super) fn signal_group(leader: Identity, signal: Signal) -> bool {
+/// Signals the group of a leader that is not yet reaped; `None` when it is, because the number of the group may be
+/// somebody else's by then. The lock keeps the reaper from reaping it meanwhile.
+pub(super) fn send_to_group(leader: Identity, signal: Signal) -> Option<io::Result<()>> {
     let table = children::lock();
-    let Some(pid) = raw(leader.pid).filter(|_| table.is_unreaped(leader)) else {
-        return false;
-    };
-    // A refusal is found out member by member.
-    let _ = kill_process_group(pid, signal);
-    true
+    let pid = raw(leader.pid).filter(|_| table.is_unreaped(leader))?;
+    Some(kill_process_group(pid, signal).map_err(Into::into))
+}
+
+/// Sends a signal that a user chose to the group of a run's leader.
+///
+/// # Errors
+/// The leader is gone, no such signal, or the system's refusal: in words.
+pub fn signal_group(leader: Identity, signal: i32) -> Result<(), String> {
+    let signal = Signal::from_named_raw(signal).ok_or_else(|| format!("there is no signal {signal} here"))?;
+    match send_to_group(leader, signal) {
+        Some(sent) => sent.map_err(|error| format!("failed to signal its group: {error}")),
+        None => Err("its first process is gone, and what is left of it is being ended".to_owned()),
+    }
 }
 
 fn refusal(process: &Process, answer: io::Result<()>) -> Option<Survivor> {

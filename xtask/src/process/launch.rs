@@ -23,7 +23,7 @@ pub struct Launch {
     pub cwd: PathBuf,
     /// The whole environment; only [`RUN_VARIABLE`](super::RUN_VARIABLE) is added.
     pub env: Vec<(OsString, OsString)>,
-    /// A pipe if true, else `/dev/null`.
+    /// A pipe that stays open if true, else `/dev/null`.
     pub stdin: bool,
     /// The run that everything it starts will be known by.
     pub run: RunTag,

@@ -32,7 +32,8 @@ impl Children {
         let exit = match exits.recv_timeout(limit) {
             Ok(exit) => exit,
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                super::kill::signal_group(spawned.identity, Signal::KILL);
+                // One that has ended meanwhile needs no signal.
+                let _ = super::kill::send_to_group(spawned.identity, Signal::KILL);
                 return Err(format!("{name}: no answer within {limit:?}"));
             }
         };

@@ -39,6 +39,12 @@ impl Supervisor {
             }
             Request::Flush { services } => self.flush(client, &services),
             Request::Reset { services } => self.reset(client, &services, now),
+            Request::Signal { services, signal } => self.signal(client, &services, signal, now),
+            Request::Send { services, text } => self.send(client, &services, &text),
+            Request::Details { services } => {
+                let details = self.details(&services, now);
+                self.clients.send(client, &Reply::Details(details));
+            }
             _ if self.leaving => self.clients.send(client, &Reply::Leaving),
             Request::Up(up) => self.up(client, *up, now),
             Request::Stop { services } => self.stop(client, &services, now),
@@ -198,7 +204,7 @@ impl Supervisor {
         self.clients.send(client, &Reply::Done { failures });
     }
 
-    fn ids(&self, services: &[String]) -> Vec<ServiceId> {
+    pub(super) fn ids(&self, services: &[String]) -> Vec<ServiceId> {
         services.iter().filter_map(|name| self.fleet.find(name)).collect()
     }
 

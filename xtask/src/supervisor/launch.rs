@@ -34,7 +34,7 @@ pub(super) struct LiveRun {
     pub(super) asked: bool,
     probe: Option<ProbeHandle>,
     notify: Option<NotifyHandle>,
-    stdin: Option<PipeWriter>,
+    pub(super) stdin: Option<PipeWriter>,
 }
 
 /// A run of which only output is left.
@@ -97,7 +97,7 @@ impl Supervisor {
             args,
             cwd: plan.cwd.clone(),
             env: variables(env),
-            stdin: false,
+            stdin: true,
             run: tag,
         };
         let Spawned {

@@ -3,11 +3,13 @@
 
 mod builds;
 mod clients;
+mod details;
 mod ground;
 mod launch;
 mod message;
 mod output;
 mod ports;
+mod speak;
 mod state;
 mod status;
 mod trees;

@@ -130,7 +130,7 @@ impl Supervisor {
                 && service.wanted == Wanted::Up
                 && service.watch_suspended.is_none(),
             reason: (!reasons.is_empty()).then(|| reasons.join("; ")),
-            last_exit: service.last_exit.map(Into::into),
+            last_exit: service.last_exit().map(Into::into),
             out_log: member.plan.out_file.clone(),
             error_log: member.plan.error_file.clone(),
             log_dropped_bytes: lost.bytes,
@@ -146,6 +146,6 @@ fn distinct<'a>(listeners: impl Iterator<Item = &'a Listener>) -> Vec<u16> {
     ports
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,8 +1,10 @@
 //! Values → text. The parts print nothing; the few functions here are the one way to stdout.
 
+pub mod describe;
 pub mod log_line;
 pub mod style;
 pub mod table;
+pub mod why;
 
 use anyhow::{Context as _, Result};
 use std::io::Write as _;

@@ -1,0 +1,113 @@
+//! `why`: why a service is not up, or up but not as wanted: its last exits with their last lines, and what it waits for.
+
+use super::known::{self, Known};
+use super::workspace::Workspace;
+use super::{logs, stacks};
+use crate::cli::One;
+use crate::clock;
+use crate::ipc::protocol::{PastRunStatus, ServiceStatus};
+use crate::log::Stream;
+use crate::log::reader::{self, Line, LogInput, Selection};
+use crate::ui;
+use crate::ui::style::Style;
+use anyhow::{Context as _, Result};
+use jiff::{SignedDuration, Timestamp};
+use std::collections::VecDeque;
+use std::path::PathBuf;
+
+/// How many lines are shown of the run that ended last, and of those before it.
+const LAST_LINES: usize = 10;
+const EARLIER_LINES: usize = 3;
+
+/// How long before the end of a run its last lines are looked for: a run may have written for days.
+const LOOK_BACK: SignedDuration = SignedDuration::from_mins(5);
+
+/// How many lines are shown of a stack that does not run.
+const STOPPED_LINES: usize = 20;
+
+pub(super) fn run(workspace: &Workspace, args: &One) -> Result<u8> {
+    let mut running = stacks::running(workspace, args.profile.as_deref())?;
+    if running.is_empty() {
+        return stopped(workspace, args);
+    }
+    known::for_each(&mut running, &args.service, |known| ui::print(&tell(&known)?))?;
+    Ok(0)
+}
+
+fn tell(known: &Known<'_>) -> Result<String> {
+    let look = ui::why::Look {
+        now: clock::wall(),
+        zone: jiff::tz::TimeZone::system(),
+    };
+    let mut text = ui::why::headline(&known.label, &known.row, &known.details);
+    text += &ui::why::past_title(&known.details);
+    let past = &known.details.past;
+    for (place, run) in past.iter().enumerate().rev() {
+        let next = past.get(place + 1).map(|next| next.began.as_str());
+        let next = next.or(known.row.pid.and(known.details.began.as_deref()));
+        let is_last = place + 1 == past.len();
+        let count = if is_last { LAST_LINES } else { EARLIER_LINES };
+        text += &ui::why::past_run(run, &look);
+        let (lines, style) = last_lines(&known.row, run, next, count)?;
+        for line in String::from_utf8_lossy(&style.render(&lines)).lines() {
+            text += &format!("    {line}\n");
+        }
+    }
+    Ok(text)
+}
+
+/// The last lines of a run: those that were read before the next one began.
+fn last_lines(
+    row: &ServiceStatus,
+    run: &PastRunStatus,
+    next: Option<&str>,
+    count: usize,
+) -> Result<(Vec<Line>, Style)> {
+    let stamp = |text: &str| {
+        text.parse::<Timestamp>()
+            .with_context(|| format!("cannot read the stamp {text}"))
+    };
+    let (began, ended) = (stamp(&run.began)?, stamp(&run.exit.at)?);
+    let from = began.max(ended.saturating_sub(LOOK_BACK).unwrap_or(began));
+    let until = next.map_or(Ok(Timestamp::MAX), stamp)?;
+    let log = |stream, path: &Option<PathBuf>| {
+        let service = row.name.clone();
+        path.clone().map(|path| LogInput { service, stream, path })
+    };
+    let logs = [(Stream::Out, &row.out_log), (Stream::Err, &row.error_log)];
+    let selection = Selection {
+        logs: logs
+            .into_iter()
+            .filter_map(|(stream, path)| log(stream, path))
+            .collect(),
+        events: Vec::new(),
+    };
+    let mut follow = reader::since(&selection, from).context("failed to read the logs")?;
+    let mut last = VecDeque::new();
+    loop {
+        let lines = follow.read_new().context("failed to read the logs")?;
+        let is_over = lines.last().is_none_or(|line| line.stamp >= until);
+        for line in lines.into_iter().filter(|line| line.stamp < until) {
+            if last.len() == count {
+                last.pop_front();
+            }
+            last.push_back(line);
+        }
+        if is_over {
+            return Ok((last.into(), Style::people(&selection)));
+        }
+    }
+}
+
+/// Of a stack that does not run the logs tell what happened last.
+fn stopped(workspace: &Workspace, args: &One) -> Result<u8> {
+    let patterns = [args.service.clone()];
+    let selection = logs::selection(workspace, args.profile.as_deref(), &patterns, &[])?;
+    let (lines, _) = reader::last(&selection, STOPPED_LINES).context("failed to read the logs")?;
+    ui::print(&format!(
+        "no stack is running; `cargo xtask dev` starts one. The last of {}:\n",
+        args.service
+    ))?;
+    ui::print_bytes(&Style::people(&selection).render(&lines))?;
+    Ok(0)
+}

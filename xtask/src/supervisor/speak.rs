@@ -1,0 +1,73 @@
+//! What a user says to a running service itself: a signal to its group, a line to its stdin. Neither changes what is wanted of it.
+
+use super::Supervisor;
+use crate::clock::Now;
+use crate::fleet::ServiceId;
+use crate::ipc::protocol::{Failure, Reply};
+use crate::ipc::server::ClientId;
+use crate::lifecycle::{RunId, signal_name};
+use crate::process;
+use std::io::{ErrorKind, Write as _};
+
+impl Supervisor {
+    pub(super) fn signal(&mut self, client: ClientId, services: &[String], signal: i32, now: Now) {
+        let name = signal_name(signal);
+        let failures = self.tell_each(services, |this, id, run| {
+            let leader = this.runs.get(&run).ok_or("it does not run")?.root.leader;
+            process::signal_group(leader, signal)?;
+            let service = this.fleet.get(id).map(|member| member.plan.name.clone());
+            this.note(now.wall, service.as_deref(), &format!("{name} sent by command"));
+            Ok(())
+        });
+        self.clients.send(client, &Reply::Done { failures });
+    }
+
+    pub(super) fn send(&mut self, client: ClientId, services: &[String], text: &str) {
+        let line = format!("{text}\n");
+        let failures = self.tell_each(services, |this, _, run| {
+            let stdin = this.runs.get_mut(&run).and_then(|live| live.stdin.as_mut());
+            write_line(stdin.ok_or("it does not run")?, line.as_bytes())
+        });
+        self.clients.send(client, &Reply::Done { failures });
+    }
+
+    /// Does something to the run of each service; whoever does not run is told of.
+    fn tell_each(
+        &mut self,
+        services: &[String],
+        mut tell: impl FnMut(&mut Self, ServiceId, RunId) -> Result<(), String>,
+    ) -> Vec<Failure> {
+        let mut failures = Vec::new();
+        for id in self.ids(services) {
+            let Some(member) = self.fleet.get(id) else { continue };
+            let told = match member.service.live_run() {
+                Some(run) => tell(self, id, run.id),
+                None => Err(format!(
+                    "it does not run ({}); `cargo xtask start` starts it",
+                    member.service.status()
+                )),
+            };
+            if let (Err(reason), Some(member)) = (told, self.fleet.get(id)) {
+                let service = member.plan.name.clone();
+                failures.push(Failure { service, reason });
+            }
+        }
+        failures
+    }
+}
+
+/// Writes a line without ever waiting: the pipe does not block.
+fn write_line(stdin: &mut std::io::PipeWriter, line: &[u8]) -> Result<(), String> {
+    match stdin.write(line) {
+        Ok(count) if count == line.len() => Ok(()),
+        Ok(count) => Err(format!(
+            "its stdin is full: it took {count} of {} bytes and does not read on",
+            line.len()
+        )),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            Err("its stdin is full: it does not read what was sent before".to_owned())
+        }
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err("it has closed its stdin".to_owned()),
+        Err(error) => Err(format!("failed to write to its stdin: {error}")),
+    }
+}

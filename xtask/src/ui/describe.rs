@@ -1,0 +1,171 @@
+//! What `describe` says: one fact a line, in the words of `dev.toml`; nothing that looks secret.
+
+use crate::config::units::{format_duration, format_size};
+use crate::ipc::protocol::{Details, ServiceStatus};
+use crate::plan::{Probe, ServicePlan, view};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Everything there is to tell.
+pub struct Described<'a> {
+    /// The service's name; with its stack's before it where several have one.
+    pub label: &'a str,
+    /// Its stack.
+    pub profile: &'a str,
+    /// The supervisor's process id.
+    pub supervisor: u32,
+    /// The program that is run, or why none is found.
+    pub program: Result<PathBuf, String>,
+    /// The stack's own files, by what they are.
+    pub files: [(&'static str, &'a Path); 3],
+    /// The service's row in the table.
+    pub row: &'a ServiceStatus,
+    /// What is known beyond it.
+    pub details: &'a Details,
+    /// The shell's variables that flow through.
+    pub shell: &'a BTreeMap<String, String>,
+}
+
+/// Everything, in sections.
+pub fn render(what: &Described<'_>) -> String {
+    let sections = [
+        ("", present(what)),
+        ("options", options(what)),
+        ("files", files(what)),
+        ("environment", variables(what)),
+    ];
+    let mut text = format!("{} of profile {}\n", what.label, what.profile);
+    for (title, facts) in sections {
+        if !title.is_empty() {
+            text += &format!("{title}\n");
+        }
+        let width = facts
+            .iter()
+            .map(|(name, _)| name.chars().count())
+            .max()
+            .unwrap_or_default();
+        for (name, value) in facts {
+            text += format!("  {name:width$}  {value}").trim_end();
+            text.push('\n');
+        }
+    }
+    text
+}
+
+type Facts = Vec<(String, String)>;
+
+fn fact(name: &str, value: impl Into<String>) -> (String, String) {
+    (name.to_owned(), value.into().replace('\n', "\\n"))
+}
+
+/// What it is now.
+fn present(what: &Described<'_>) -> Facts {
+    let row = what.row;
+    let mut facts = vec![fact("id", row.id.to_string()), fact("status", row.status.as_str())];
+    facts.extend(row.reason.as_ref().map(|reason| fact("reason", reason.as_str())));
+    if let Some(pid) = row.pid {
+        facts.push(fact("pid", pid.to_string()));
+        facts.push(fact("ready", if row.ready { "yes" } else { "no" }));
+        let ports: Vec<String> = row.ports.iter().map(u16::to_string).collect();
+        facts.push(fact("listens on", ports.join(", ")));
+        facts.extend(row.memory_bytes.map(|bytes| fact("memory", format_size(bytes))));
+        facts.extend(
+            row.uptime_ms
+                .map(|millis| fact("uptime", format_duration(Duration::from_millis(millis)))),
+        );
+    }
+    facts.push(fact("wanted", if what.details.wanted { "up" } else { "down" }));
+    let (restarts, unstable) = (row.restarts, row.unstable_restarts);
+    facts.push(fact("restarts", format!("{restarts}, unstable in a row {unstable}")));
+    facts.extend(
+        what.details
+            .began_by
+            .as_ref()
+            .map(|cause| fact("last restart", cause.as_str())),
+    );
+    if !what.details.needed_by.is_empty() {
+        facts.push(fact("needed by", what.details.needed_by.join(", ")));
+    }
+    facts
+}
+
+/// The resolved keys of `dev.toml`, and the command line they make.
+fn options(what: &Described<'_>) -> Facts {
+    let plan = &what.details.plan;
+    let program = match &what.program {
+        Ok(path) => path.display().to_string(),
+        Err(why) => why.clone(),
+    };
+    let mut facts = vec![fact("command", command(&program, plan))];
+    if let Value::Object(keys) = view::of_service(plan) {
+        let own = ["name", "env", "out_file", "error_file"];
+        let told = keys.iter().filter(|(key, _)| !own.contains(&key.as_str()));
+        facts.extend(told.map(|(key, value)| match value {
+            Value::String(text) => fact(key, text.as_str()),
+            other => fact(key, other.to_string()),
+        }));
+    }
+    facts
+}
+
+/// The command line, each word quoted where a shell would need it.
+fn command(program: &str, plan: &ServicePlan) -> String {
+    let before = plan.interpreter.iter().flat_map(|interpreter| &interpreter.args);
+    let script = plan.interpreter.as_ref().map(|_| &plan.script);
+    let words: Vec<String> = before.chain(script).chain(&plan.args).cloned().collect();
+    let words = view::shown_words(&words);
+    let all: Vec<&str> = std::iter::once(program)
+        .chain(words.iter().map(String::as_str))
+        .collect();
+    shell_words::join(all)
+}
+
+fn files(what: &Described<'_>) -> Facts {
+    let log = |path: &Option<PathBuf>| {
+        path.as_ref()
+            .map_or("/dev/null".to_owned(), |path| path.display().to_string())
+    };
+    let mut facts = vec![
+        fact("out_file", log(&what.row.out_log)),
+        fact("error_file", log(&what.row.error_log)),
+        fact("supervisor", format!("pid {}", what.supervisor)),
+    ];
+    facts.extend(
+        what.files
+            .iter()
+            .map(|(name, path)| fact(name, path.display().to_string())),
+    );
+    facts
+}
+
+/// Every variable by where it comes from; one that was taken out is told of, too.
+fn variables(what: &Described<'_>) -> Facts {
+    let plan = &what.details.plan;
+    let mut all: BTreeMap<&str, (String, String)> = BTreeMap::new();
+    for (name, value) in what.shell {
+        let shown = format!("{name}={}", view::shown_value(name, value));
+        all.insert(name, fact("shell", shown));
+    }
+    for (name, value) in &plan.env {
+        let origin = plan
+            .origins
+            .0
+            .get(name)
+            .map_or_else(|| "dev.toml".to_owned(), ToString::to_string);
+        let shown = match value {
+            Some(value) => format!("{name}={}", view::shown_value(name, value)),
+            None => format!("{name} is removed"),
+        };
+        all.insert(name, fact(&origin, shown));
+    }
+    all.insert("XTASK_RUN", fact("supervisor", "XTASK_RUN=the mark of the run"));
+    if plan.probe == Some(Probe::Notify) {
+        all.insert(
+            "NOTIFY_SOCKET",
+            fact("supervisor", "NOTIFY_SOCKET=the run's own socket"),
+        );
+    }
+    all.into_values().collect()
+}

@@ -1,0 +1,111 @@
+//! What `why` says: why a service is not as wanted, in whole sentences, and how its last runs ended.
+
+use crate::config::units::format_duration;
+use crate::ipc::protocol::{Details, PastRunStatus, ServiceStatus};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// What makes a stamp readable.
+pub struct Look {
+    /// The present time of day.
+    pub now: Timestamp,
+    /// Where the reader is.
+    pub zone: TimeZone,
+}
+
+/// The state and everything that explains it, a line each.
+pub fn headline(label: &str, row: &ServiceStatus, details: &Details) -> String {
+    let ready = match (row.pid, row.ready) {
+        (Some(_), true) => ", ready",
+        (Some(_), false) => ", not ready",
+        (None, _) => "",
+    };
+    let mut text = format!("{label} is {}{ready}", row.status);
+    match &row.reason {
+        Some(reason) => writeln!(text, ": {}", indented(reason)).unwrap_or_default(),
+        None => text.push('\n'),
+    }
+    for fact in facts(row, details) {
+        writeln!(text, "  {}", indented(&fact)).unwrap_or_default();
+    }
+    text
+}
+
+/// What there is to say beyond the reason.
+fn facts(row: &ServiceStatus, details: &Details) -> Vec<String> {
+    let name = &row.name;
+    let mut facts = Vec::new();
+    let mut say = |fact: Option<String>| facts.extend(fact);
+    say((!details.wanted).then(|| format!("the user stopped it; `cargo xtask start {name}` starts it")));
+    say((row.status == "errored").then(|| format!("`cargo xtask start {name}` tries again")));
+    say((row.status == "blocked").then(|| "it is launched as soon as the port is free".to_owned()));
+    say(details.restart_in_ms.map(|left| {
+        let cause = details.restart.as_deref().unwrap_or("asked by command");
+        format!("the next run is due in {}: {cause}", duration(left))
+    }));
+    let due = details.restart.as_ref().filter(|_| details.restart_in_ms.is_none());
+    say(due.map(|cause| format!("a restart is due: {cause}")));
+    let probe = details.probe_error.as_deref().filter(|error| {
+        let told = row.reason.as_deref().unwrap_or_default();
+        !row.ready && !told.contains(error)
+    });
+    say(probe.map(|error| format!("the readiness probe says: {error}")));
+    say(details.changed.clone());
+    let unstable = (row.unstable_restarts > 0).then(|| {
+        let (runs, limit) = (row.unstable_restarts, details.plan.policy.max_restarts);
+        format!("{runs} unstable runs in a row; {limit} are allowed (`max_restarts`)")
+    });
+    say(unstable);
+    let began = details.began_by.as_ref().filter(|_| row.pid.is_some());
+    say(began.map(|cause| format!("its present run took the place of the last one: {cause}")));
+    let waiting = !row.ready && !details.needed_by.is_empty();
+    say(waiting.then(|| format!("needed by {}", details.needed_by.join(", "))));
+    facts
+}
+
+/// What comes before the runs that are over.
+pub fn past_title(details: &Details) -> String {
+    match details.past.len() {
+        0 => "no run of it has ended yet\n".to_owned(),
+        1 => "one run has ended:\n".to_owned(),
+        runs => format!("the last {runs} ends, the latest first:\n"),
+    }
+}
+
+/// How a run ended, when, and who ended it.
+pub fn past_run(run: &PastRunStatus, look: &Look) -> String {
+    let how = match (&run.exit.code, &run.exit.signal) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => signal.clone(),
+        (None, None) => "an unknown end".to_owned(),
+    };
+    let by = run
+        .ended_by
+        .as_ref()
+        .map_or_else(|| "by itself".to_owned(), |why| format!("ended by us: {why}"));
+    let at = run.exit.at.parse::<Timestamp>().map_or_else(
+        |_| run.exit.at.clone(),
+        |at| {
+            let local = at.to_zoned(look.zone.clone());
+            let ago = look.now.duration_since(at).unsigned_abs();
+            let ago = format_duration(Duration::from_secs(ago.as_secs()));
+            format!("{} ({ago} ago)", local.strftime("%Y-%m-%d %H:%M:%S"))
+        },
+    );
+    format!(
+        "  {at}: {how} after {}, {by} (pid {})\n",
+        duration(run.lasted_ms),
+        run.pid
+    )
+}
+
+fn duration(millis: u64) -> String {
+    format_duration(Duration::from_millis(millis))
+}
+
+/// Text of several lines stays below its first one.
+fn indented(text: &str) -> String {
+    text.trim_end().replace('\n', "\n    ")
+}
