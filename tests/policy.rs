@@ -211,3 +211,62 @@ fn reset_zeroes_the_counters_and_gives_a_new_chance() {
     assert_eq!(restarts(&project.service_status("other")), 0);
     project.run(&["reset", "wbe"]).code(1).says(&["did you mean `web`?"]);
 }
+
+#[test]
+fn a_schedule_restarts_until_the_users_stop_and_counts_as_a_restart_and_never_as_unstable() {
+    let project = Project::new()
+        .service(
+            "web",
+            "count web.runs",
+            "cron_restart = \"* * * * * *\"\nmax_restarts = 0",
+        )
+        .service(
+            "job",
+            "count job.runs exit 0",
+            "autorestart = false\ncron_restart = \"* * * * * *\"",
+        )
+        .service(
+            "clock",
+            "count clock.runs exit 0",
+            "autorestart = false\ncron_restart = \"*/2 * * * * *\"",
+        );
+    project.run(&["dev", "-d"]).ok();
+    let web = project.wait("web", "was restarted", |web| web["restarts"].as_u64() >= Some(3));
+    assert_eq!(
+        (&web["status"], &web["unstable_restarts"]),
+        (&json!("online"), &json!(0))
+    );
+    assert!(
+        project.events().contains("restarted: its schedule was due"),
+        "{}",
+        project.events()
+    );
+    wait_until("the job ran again", || (project.lines("job.runs") >= 3).then_some(()));
+    project.run(&["stop", "web"]).ok();
+    let (runs, ticks) = (project.lines("web.runs"), project.lines("clock.runs"));
+    // Three more moments of its own pass.
+    wait_until("the clock went on", || {
+        (project.lines("clock.runs") >= ticks + 2).then_some(())
+    });
+    assert_eq!(project.lines("web.runs"), runs);
+    project
+        .run(&["why", "web"])
+        .ok()
+        .prints(&["the user stopped it", "ended by us: its schedule was due"]);
+    project
+        .run(&["describe", "job"])
+        .ok()
+        .prints(&["cron_restart", "* * * * * *", "scheduled"]);
+}
+
+#[test]
+fn a_cron_line_that_is_none_is_an_error_with_its_place() {
+    let project = Project::new().service("web", "", "cron_restart = \"0 25 * * *\"");
+    let run = project.run(&["check"]).code(1);
+    run.says(&[
+        "error: dev.toml:",
+        "`cron_restart`",
+        "`0 25 * * *` is not a cron line",
+        "write five fields like",
+    ]);
+}

@@ -29,6 +29,11 @@ pub fn monotonic() -> Duration {
     Instant::now().saturating_duration_since(origin)
 }
 
+/// The time zone of this machine; read anew now and then, as it may be changed.
+pub fn zone() -> jiff::tz::TimeZone {
+    jiff::tz::TimeZone::system()
+}
+
 /// The time of day.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
 pub fn wall() -> jiff::Timestamp {

@@ -5,15 +5,13 @@ use super::workspace::Workspace;
 use super::{logs, stacks};
 use crate::cli::One;
 use crate::clock;
-use crate::ipc::protocol::{PastRunStatus, ServiceStatus};
-use crate::log::Stream;
-use crate::log::reader::{self, Line, LogInput, Selection};
+use crate::ipc::protocol::PastRunStatus;
+use crate::log::reader::{self, Line, Selection};
 use crate::ui;
 use crate::ui::style::Style;
 use anyhow::{Context as _, Result};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::VecDeque;
-use std::path::PathBuf;
 
 /// How many lines are shown of the run that ended last, and of those before it.
 const LAST_LINES: usize = 10;
@@ -30,17 +28,23 @@ pub(super) fn run(workspace: &Workspace, args: &One) -> Result<u8> {
     if running.is_empty() {
         return stopped(workspace, args);
     }
-    known::for_each(&mut running, &args.service, |known| ui::print(&tell(&known)?))?;
+    known::for_each(&mut running, &args.service, |known| {
+        ui::print(&tell(workspace, &known)?)
+    })?;
     Ok(0)
 }
 
-fn tell(known: &Known<'_>) -> Result<String> {
+fn tell(workspace: &Workspace, known: &Known<'_>) -> Result<String> {
     let look = ui::why::Look {
         now: clock::wall(),
         zone: jiff::tz::TimeZone::system(),
     };
     let mut text = ui::why::headline(&known.label, &known.row, &known.details);
     text += &ui::why::past_title(&known.details);
+    let patterns = [known.row.name.clone()];
+    let mut selection = logs::selection(workspace, Some(&known.running.status.profile), &patterns, &[])?;
+    selection.events.clear();
+    let style = Style::people(&selection);
     let past = &known.details.past;
     for (place, run) in past.iter().enumerate().rev() {
         let next = past.get(place + 1).map(|next| next.began.as_str());
@@ -48,7 +52,7 @@ fn tell(known: &Known<'_>) -> Result<String> {
         let is_last = place + 1 == past.len();
         let count = if is_last { LAST_LINES } else { EARLIER_LINES };
         text += &ui::why::past_run(run, &look);
-        let (lines, style) = last_lines(&known.row, run, next, count)?;
+        let lines = last_lines(&selection, run, next, count)?;
         for line in String::from_utf8_lossy(&style.render(&lines)).lines() {
             text += &format!("    {line}\n");
         }
@@ -57,12 +61,7 @@ fn tell(known: &Known<'_>) -> Result<String> {
 }
 
 /// The last lines of a run: those that were read before the next one began.
-fn last_lines(
-    row: &ServiceStatus,
-    run: &PastRunStatus,
-    next: Option<&str>,
-    count: usize,
-) -> Result<(Vec<Line>, Style)> {
+fn last_lines(selection: &Selection, run: &PastRunStatus, next: Option<&str>, count: usize) -> Result<Vec<Line>> {
     let stamp = |text: &str| {
         text.parse::<Timestamp>()
             .with_context(|| format!("cannot read the stamp {text}"))
@@ -70,19 +69,7 @@ fn last_lines(
     let (began, ended) = (stamp(&run.began)?, stamp(&run.exit.at)?);
     let from = began.max(ended.saturating_sub(LOOK_BACK).unwrap_or(began));
     let until = next.map_or(Ok(Timestamp::MAX), stamp)?;
-    let log = |stream, path: &Option<PathBuf>| {
-        let service = row.name.clone();
-        path.clone().map(|path| LogInput { service, stream, path })
-    };
-    let logs = [(Stream::Out, &row.out_log), (Stream::Err, &row.error_log)];
-    let selection = Selection {
-        logs: logs
-            .into_iter()
-            .filter_map(|(stream, path)| log(stream, path))
-            .collect(),
-        events: Vec::new(),
-    };
-    let mut follow = reader::since(&selection, from).context("failed to read the logs")?;
+    let mut follow = reader::since(selection, from).context("failed to read the logs")?;
     let mut last = VecDeque::new();
     loop {
         let lines = follow.read_new().context("failed to read the logs")?;
@@ -94,7 +81,7 @@ fn last_lines(
             last.push_back(line);
         }
         if is_over {
-            return Ok((last.into(), Style::people(&selection)));
+            return Ok(last.into());
         }
     }
 }

@@ -39,7 +39,7 @@ pub(super) fn service(mut section: Section<'_, '_>) -> Service {
         max_memory_restart: section.take("max_memory_restart").and_then(|item| size(&item)),
         kill_signal: section.leaf("kill_signal"),
         kill_timeout: section.leaf("kill_timeout"),
-        cron_restart: text(&mut section, "cron_restart"),
+        cron_restart: section.leaf("cron_restart"),
         depends_on: section.take("depends_on").and_then(depends_on),
         ready: section.section("ready").map(ready),
         ports: section.take("ports").and_then(ports),

@@ -4,6 +4,7 @@
 //! place. What a profile makes of the whole, with defaults and the environment, is a plan's job.
 
 mod container;
+mod cron;
 pub mod cycles;
 mod decode;
 mod decode_ready;
@@ -26,6 +27,7 @@ mod words;
 use std::collections::BTreeMap;
 
 pub use container::{Container, ImageBuild, Network};
+pub use cron::CronLine;
 pub use nearest::did_you_mean;
 pub use problem::{Located, Place, Problem, Problems};
 pub use service::{Autorestart, Condition, Dependency, EnvValue, Port, Probe, Ready, Rotation, Service, Watch};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Container, Located, Place, Signal, Size, Words};
+use super::{Container, CronLine, Located, Place, Signal, Size, Words};
 
 /// `[services.NAME]` or `overrides.NAME` of a profile: each key as written, `None` where absent.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -54,8 +54,8 @@ pub struct Service {
     pub kill_signal: Option<Signal>,
     /// How long a graceful stop may take.
     pub kill_timeout: Option<Duration>,
-    /// When it restarts on schedule, as written.
-    pub cron_restart: Option<String>,
+    /// When it restarts on schedule.
+    pub cron_restart: Option<CronLine>,
     /// What it waits for, in written order.
     pub depends_on: Option<Vec<(Located<String>, Dependency)>>,
     /// When it counts as ready.

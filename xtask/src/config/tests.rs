@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::CronLine;
 use super::decode::{PENDING, PENDING_TASK, Pending};
 use super::*;
 
@@ -213,7 +214,7 @@ fn every_key_of_a_service_reaches_its_field() {
         max_memory_restart: Some(Size(512 << 20)),
         kill_signal: Some(Signal::Term),
         kill_timeout: millis(5000),
-        cron_restart: Some("0 3 * * *".to_owned()),
+        cron_restart: Some(CronLine::parse("0 3 * * *").unwrap()),
         depends_on: Some(vec![
             (
                 located("o"),

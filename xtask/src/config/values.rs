@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::nearest::did_you_mean;
 use super::service::{Autorestart, Condition, EnvValue};
-use super::{Signal, Size, expand, units};
+use super::{CronLine, Signal, Size, expand, units};
 
 /// One value that is neither a list nor a table.
 pub(super) enum Scalar<'s> {
@@ -193,6 +193,17 @@ impl Leaf for Size {
 
 impl Leaf for Signal {
     const EXPECTED: &'static str = "a signal's name like \"SIGTERM\"";
+
+    fn read(scalar: &Scalar<'_>) -> Result<Self, Refusal> {
+        match scalar {
+            Scalar::Text(text) => Self::parse(text).map_err(Refusal::Because),
+            Scalar::Integer(_) | Scalar::Float(_) | Scalar::Flag(_) => Err(Refusal::Kind),
+        }
+    }
+}
+
+impl Leaf for CronLine {
+    const EXPECTED: &'static str = "a cron line like \"0 4 * * *\"";
 
     fn read(scalar: &Scalar<'_>) -> Result<Self, Refusal> {
         match scalar {

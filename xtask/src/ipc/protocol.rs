@@ -283,6 +283,8 @@ pub struct Details {
     pub probe_error: Option<String>,
     /// Changed files that have not led to a restart yet.
     pub changed: Option<String>,
+    /// When `cron_restart` is due next, in RFC 3339.
+    pub scheduled: Option<String>,
     /// The runs that are over, oldest first.
     pub past: Vec<PastRunStatus>,
     /// What depends on it.

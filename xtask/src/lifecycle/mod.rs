@@ -4,6 +4,7 @@
 mod change;
 mod exit;
 mod own_writes;
+mod schedule;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ pub use change::{Files, Turn};
 use exit::ENDED;
 pub use exit::{Exit, PastRun, is_crash, named_signal, signal_name};
 pub use own_writes::OwnWrites;
+pub use schedule::Schedule;
 pub use step::step;
 
 use crate::policy::{BACKOFF_CLEARED_AFTER, Policy, Readiness};
@@ -136,6 +138,8 @@ pub enum Cause {
     Dependency(String),
     /// Its tree's memory passed the limit.
     Memory,
+    /// Its `cron_restart` was due.
+    Schedule,
     /// Its `dev.toml` entry changed.
     Configuration,
     /// The user asked.
@@ -386,6 +390,7 @@ impl fmt::Display for Cause {
             Self::Exit(exit) => write!(f, "it ended with {exit}"),
             Self::Changed(files) => write!(f, "{files}"),
             Self::Dependency(name) => write!(f, "{name} came back"),
+            Self::Schedule => write!(f, "its schedule was due"),
             Self::Memory => write!(f, "its memory passed the limit"),
             Self::Configuration => write!(f, "its configuration changed"),
             Self::Command => write!(f, "asked by command"),

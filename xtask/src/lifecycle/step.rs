@@ -119,6 +119,11 @@ impl Step<'_> {
             State::Ending { .. } => {}
             State::WaitingRestart { .. } => self.launch(),
             State::Stopped | State::Errored if by_user => self.launch(),
+            // What runs by the clock has its rest in between; what was given up gets one more try.
+            State::Stopped | State::Errored if cause == Cause::Schedule => {
+                self.service.restart = Some(cause);
+                self.launch();
+            }
             State::Stopped | State::Errored | State::Launching(None) | State::Blocked { .. } => {}
         }
     }

@@ -150,6 +150,7 @@ fn a_stop_wins_over_retry_watch_and_restart_until_the_users_start() {
     for event in [
         Event::Changed(vec!["a".to_owned()]),
         Event::Restart(Cause::Memory),
+        Event::Restart(Cause::Schedule),
         Event::Restart(Cause::Dependency("db".to_owned())),
         Event::Built(Ok(())),
     ] {
@@ -158,6 +159,43 @@ fn a_stop_wins_over_retry_watch_and_restart_until_the_users_start() {
     }
     play.take(Event::Start);
     assert_eq!(play.service.state, State::Launching(None));
+}
+
+#[test]
+fn a_schedule_restarts_what_runs_and_starts_what_rests_or_was_given_up() {
+    let job = Policy {
+        autorestart: Autorestart::Never,
+        ..policy()
+    };
+    let mut play = Play::online(job);
+    for runs in 1..=3 {
+        play.crash(Exit::Code(0));
+        assert_eq!(
+            (&play.service.state, play.service.restarts),
+            (&State::Stopped, runs - 1)
+        );
+        play.take(Event::Restart(Cause::Schedule));
+        play.spawn();
+    }
+    play.take(Event::Restart(Cause::Schedule))
+        .take(Event::Halt)
+        .crash(Exit::Signal(2));
+    play.spawn();
+    assert_eq!((play.service.restarts, play.service.unstable), (4, 0));
+    let mut play = Play::online(Policy {
+        max_restarts: 0,
+        ..policy()
+    });
+    for _ in 0..3 {
+        play.crash(Exit::Code(1));
+        assert_eq!(play.service.state, State::Errored);
+        play.take(Event::Restart(Cause::Schedule));
+        play.spawn();
+    }
+    play.crash(Exit::Code(1))
+        .take(Event::Stop)
+        .take(Event::Restart(Cause::Schedule));
+    assert_eq!(play.service.state, State::Stopped);
 }
 
 #[test]
@@ -439,6 +477,7 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
         Just(Event::Halt),
         Just(Event::Restart(Cause::Command)),
         Just(Event::Restart(Cause::Memory)),
+        Just(Event::Restart(Cause::Schedule)),
         Just(Event::Changed(vec!["a".to_owned()])),
         Just(Event::Built(Ok(()))),
         Just(Event::Built(Err("no".to_owned()))),

@@ -16,7 +16,7 @@ pub use container::{BuildPlan, ContainerPlan, Written, base_name, written};
 pub use environment::{Origin, Origins, ReadFile};
 pub use resolve::{profile_names, resolve, resolve_task};
 
-use crate::config::Condition;
+use crate::config::{Condition, CronLine};
 use crate::policy::{KILL_LIMIT, Policy};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -104,6 +104,9 @@ pub struct ServicePlan {
     pub builds: Vec<TaskPlan>,
     /// The most memory of the whole tree, in bytes, before it is restarted.
     pub max_memory_restart: Option<u64>,
+    /// When it is restarted on schedule.
+    #[serde(default)]
+    pub cron_restart: Option<CronLine>,
     /// Where stdout goes; `None` keeps nothing.
     pub out_file: Option<PathBuf>,
     /// Where stderr goes; `None` keeps nothing.

@@ -118,6 +118,7 @@ impl Resolver<'_> {
             ignore_watch: service.ignore_watch.clone().unwrap_or_default(),
             builds: self.tasks(&builds, profile),
             max_memory_restart: service.max_memory_restart.map(|size| size.0),
+            cron_restart: service.cron_restart.clone(),
             out_file,
             error_file,
             rotation: self.rotation(service),

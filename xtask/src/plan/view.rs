@@ -157,6 +157,9 @@ pub fn of_service(service: &ServicePlan) -> Value {
     if let Some(limit) = service.max_memory_restart {
         set(&mut view, "max_memory_restart", json!(limit));
     }
+    if let Some(line) = &service.cron_restart {
+        set(&mut view, "cron_restart", json!(line));
+    }
     set(&mut view, "env", of_env(&service.env));
     set(&mut view, "depends_on", depends_on(service));
     set(&mut view, "ready", ready(service));

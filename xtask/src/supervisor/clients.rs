@@ -91,6 +91,7 @@ impl Supervisor {
         self.perform(tasks, now);
         self.renew_watches(now);
         self.renew_memory_limits(now);
+        self.renew_schedules(now);
         let stays_down = |member: &Member| member.service.wanted == Wanted::Down && stopped.contains(&member.plan.name);
         let awaited = self.fleet.members().filter(|(_, member)| !stays_down(member));
         let ids = awaited.map(|(id, _)| id).collect();
@@ -158,6 +159,7 @@ impl Supervisor {
         self.perform(tasks, now);
         self.renew_watches(now);
         self.renew_memory_limits(now);
+        self.renew_schedules(now);
         self.wait_for(client, ids, Goal::Launched, None, now);
     }
 

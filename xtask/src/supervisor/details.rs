@@ -40,6 +40,10 @@ impl Supervisor {
             waits_for: self.fleet.waiting_for(id),
             probe_error: service.probe_error.clone(),
             changed,
+            scheduled: self
+                .schedules
+                .get(&member.plan.name)
+                .and_then(|schedule| Some(schedule.due()?.to_string())),
             past: service.past.iter().map(Into::into).collect(),
             needed_by: self
                 .fleet

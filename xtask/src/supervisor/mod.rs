@@ -9,6 +9,7 @@ mod launch;
 mod message;
 mod output;
 mod ports;
+mod schedules;
 mod speak;
 mod state;
 mod status;
@@ -20,7 +21,7 @@ pub use state::State;
 use crate::clock;
 use crate::fleet::{Fleet, ServiceId};
 use crate::ipc::server::{self, ClientId, Clients};
-use crate::lifecycle::{Monotonic, RunId};
+use crate::lifecycle::{Monotonic, RunId, Schedule};
 use crate::log::EventLog;
 use crate::paths::StackPaths;
 use crate::plan::{Invocation, Plan};
@@ -71,6 +72,8 @@ struct Supervisor {
     leaving: bool,
     next_heartbeat: Option<Monotonic>,
     next_memory_look: Option<Monotonic>,
+    /// By the names of the services.
+    schedules: BTreeMap<String, Schedule>,
     /// The present boot and who this process is in it.
     boot: String,
     own: Identity,
@@ -155,6 +158,7 @@ impl Supervisor {
             leaving: false,
             next_heartbeat: None,
             next_memory_look: None,
+            schedules: BTreeMap::new(),
             boot: process::boot_id(),
             own: own.unwrap_or(Identity { pid, start: 0 }),
             written_state: None,
@@ -204,6 +208,8 @@ impl Supervisor {
             self.blind_until,
             self.ground.look_at,
             self.drain_deadline().filter(|_| self.blind_until.is_none()),
+            self.schedule_deadline(),
+            self.drain_deadline(),
         ]
         .into_iter()
         .flatten()

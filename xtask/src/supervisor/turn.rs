@@ -56,7 +56,7 @@ impl Supervisor {
         }
     }
 
-    /// Lets time pass: deadlines of services, memory limits.
+    /// Lets time pass: deadlines of services, memory limits, schedules.
     pub(super) fn tick(&mut self, now: Now) {
         let tasks = self.fleet.tick(now);
         self.perform(tasks, now);
@@ -66,6 +66,7 @@ impl Supervisor {
         if self.next_memory_look.is_some_and(|at| at <= now.monotonic) {
             self.enforce_memory_limits(now);
         }
+        self.look_at_schedules(now);
     }
 
     /// Lets an event happen to a service and does what follows.

@@ -85,6 +85,7 @@ fn present(what: &Described<'_>) -> Facts {
             .as_ref()
             .map(|cause| fact("last restart", cause.as_str())),
     );
+    facts.extend(what.details.scheduled.as_ref().map(|at| fact("scheduled", at.as_str())));
     if !what.details.needed_by.is_empty() {
         facts.push(fact("needed by", what.details.needed_by.join(", ")));
     }

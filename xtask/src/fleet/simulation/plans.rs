@@ -37,6 +37,7 @@ pub(in crate::fleet) fn service_plan(name: &str) -> ServicePlan {
         ignore_watch: Vec::new(),
         builds: Vec::new(),
         max_memory_restart: None,
+        cron_restart: None,
         out_file: None,
         error_file: None,
         log_date_format: None,
