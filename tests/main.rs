@@ -31,6 +31,7 @@ mod owner;
 mod policy;
 mod ports;
 mod prod;
+mod pty;
 mod readme;
 mod ready;
 mod speak;

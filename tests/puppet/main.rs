@@ -57,6 +57,8 @@ fn perform(word: &str, words: &mut dyn Iterator<Item = String>) {
         "dribble" => dribble(&next()),
         "number" => number_lines(&next(), number(&next())),
         "close" => close(),
+        // What its streams are: a terminal or not, and how wide.
+        "tty" => replace(&next(), &tty()),
         // Input: each line is noted in a file, and its end.
         "hear" => hear(next()),
         "close-stdin" => rustix::stdio::dup2_stdin(fs::File::open("/dev/null").unwrap()).unwrap(),
@@ -149,6 +151,18 @@ fn environment() -> String {
 fn print(text: &str) {
     let mut out = std::io::stdout();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).unwrap();
+}
+
+fn tty() -> String {
+    use std::io::IsTerminal as _;
+    let terminals = [
+        std::io::stdin().is_terminal(),
+        std::io::stdout().is_terminal(),
+        std::io::stderr().is_terminal(),
+    ];
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).map(|size| [size.ws_col, size.ws_row]);
+    let term = std::env::var("TERM").unwrap_or_default();
+    serde_json::json!({ "terminals": terminals, "size": size.ok(), "term": term }).to_string()
 }
 
 fn hear(file: String) {

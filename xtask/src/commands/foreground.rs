@@ -218,7 +218,12 @@ impl Foreground {
                 self.say_alive();
             }
             // Somebody's `dev -d` took the ownership away: the stack is looked after all the same.
-            Reply::Owner(_) | Reply::Working | Reply::Leaving | Reply::Refused(_) | Reply::Invocation(_) => {}
+            Reply::Owner(_)
+            | Reply::Working
+            | Reply::Leaving
+            | Reply::Refused(_)
+            | Reply::Invocation(_)
+            | Reply::Details(_) => {}
         }
     }
 

@@ -15,7 +15,7 @@ use super::validate::validate;
 use super::{Config, Located, Problems, Profile, Service, Task};
 
 /// Service keys that are typed but do not work yet. Whoever makes one work removes it here.
-pub(crate) const PENDING: &[&str] = &["pty"];
+pub(crate) const PENDING: &[&str] = &[];
 
 /// The same for task keys.
 pub(crate) const PENDING_TASK: &[&str] = &[];

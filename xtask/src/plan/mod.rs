@@ -104,6 +104,9 @@ pub struct ServicePlan {
     pub builds: Vec<TaskPlan>,
     /// The most memory of the whole tree, in bytes, before it is restarted.
     pub max_memory_restart: Option<u64>,
+    /// Whether it gets a terminal.
+    #[serde(default)]
+    pub pty: bool,
     /// When it is restarted on schedule.
     #[serde(default)]
     pub cron_restart: Option<CronLine>,

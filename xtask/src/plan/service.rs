@@ -118,6 +118,7 @@ impl Resolver<'_> {
             ignore_watch: service.ignore_watch.clone().unwrap_or_default(),
             builds: self.tasks(&builds, profile),
             max_memory_restart: service.max_memory_restart.map(|size| size.0),
+            pty: service.pty.unwrap_or_default(),
             cron_restart: service.cron_restart.clone(),
             out_file,
             error_file,
@@ -130,9 +131,14 @@ impl Resolver<'_> {
         }
     }
 
-    /// Where stdout and stderr go; `/dev/null` is nowhere.
+    /// Where stdout and stderr go; `/dev/null` is nowhere. A terminal carries both as one, to where stdout goes.
     fn log_files(&self, strings: &mut Strings<'_>, written: &Written<'_>, name: &str) -> [Option<PathBuf>; 2] {
         let service = &written.merged;
+        let pty = service.pty.unwrap_or_default();
+        if pty && service.error_file.is_some() {
+            let why = "error_file: with `pty` both outputs come by one terminal and go to `out_file`; remove one of the two keys";
+            strings.errors.push(why.to_owned());
+        }
         let streams = [
             ("out_file", &service.out_file, "out"),
             ("error_file", &service.error_file, "error"),
@@ -141,6 +147,7 @@ impl Resolver<'_> {
             |(key, path, stream)| match path.as_deref().map(|path| strings.text(key, path)).as_deref() {
                 Some("/dev/null") => None,
                 Some(path) => Some(below(self.workspace, path)),
+                None if pty && stream == "error" => None,
                 None => Some(written.logs.join(format!("{name}-{stream}.log"))),
             },
         )

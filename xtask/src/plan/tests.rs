@@ -481,3 +481,15 @@ services.d = { script = 'x', kill_timeout = '20s' }
     let alone = "services.a = { script = 'x', kill_timeout = '1h' }";
     assert_eq!(case(alone).plan().stop_limit(), Duration::from_secs(3603));
 }
+
+#[test]
+fn a_terminal_is_one_stream_with_one_log() {
+    let web = case("[services.web]\nscript = \"serve\"\npty = true").service();
+    assert_eq!((web.pty, web.error_file), (true, None));
+    assert_eq!(web.out_file, Some("/ws/.dev/dev/logs/web-out.log".into()));
+    let problems = case("[services.web]\nscript = \"serve\"\npty = true\nerror_file = \"e.log\"").problems();
+    assert!(
+        problems[0].starts_with("[services.web] error_file: with `pty` both outputs"),
+        "{problems:?}"
+    );
+}

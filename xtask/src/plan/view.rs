@@ -138,6 +138,7 @@ pub fn of_service(service: &ServicePlan) -> Value {
         "ignore_watch": service.ignore_watch,
         "build": service.builds.iter().map(|task| &task.name).collect::<Vec<_>>(),
         "ports": service.ports,
+        "pty": service.pty,
         "max_size": service.rotation.max_size,
         "retain": service.rotation.retain,
         "compress": service.rotation.compress,

@@ -21,6 +21,7 @@ use crate::lifecycle::Exit;
 use super::identity::{Identity, RUN_VARIABLE, RunTag};
 use super::launch::{Launch, LaunchError};
 use super::os;
+use super::streams::{self, Ours};
 
 /// Spawns and reaps. In a process that has one nothing else may spawn and wait: its child would be reaped here.
 #[derive(Debug)]
@@ -31,11 +32,11 @@ pub struct Children(());
 pub struct Spawned {
     /// The leader of its own process group.
     pub identity: Identity,
-    /// What it writes to stdout; ends when nobody holds the other end.
+    /// What it writes to stdout, or to its terminal; ends when nobody holds the other end, a terminal with an error (`EIO`).
     pub stdout: PipeReader,
-    /// The same for stderr.
+    /// The same for stderr; of a terminal it ends at once.
     pub stderr: PipeReader,
-    /// If [`Launch::stdin`] asked for it; a write to it never waits.
+    /// If [`Launch::stdio`] asked for it; a write to it never waits.
     pub stdin: Option<PipeWriter>,
 }
 
@@ -106,7 +107,7 @@ impl Children {
 
     fn spawn_with(launch: &Launch, told: Option<Sender<Exit>>) -> Result<Spawned, LaunchError> {
         let mut table = lock();
-        let (handle, stdout, stderr, stdin) = start(launch).map_err(|cause| LaunchError::explain(launch, cause))?;
+        let (handle, ours) = start(launch).map_err(|cause| LaunchError::explain(launch, cause))?;
         let pid = handle.pids().first().copied().unwrap_or_default();
         // Nobody reaps while the lock is held, so that even one that has ended is still there to be looked at.
         let identity = os::look_at_unreaped(pid, &table).map_or(Identity { pid, start: 0 }, |process| process.identity);
@@ -124,9 +125,9 @@ impl Children {
         SPAWNED.notify_one();
         Ok(Spawned {
             identity,
-            stdout,
-            stderr,
-            stdin,
+            stdout: ours.stdout,
+            stderr: ours.stderr,
+            stdin: ours.stdin,
         })
     }
 
@@ -216,22 +217,11 @@ impl Table {
     }
 }
 
-type Started = (duct::Handle, PipeReader, PipeReader, Option<PipeWriter>);
-
 /// The table's lock must be held: elsewhere than on Linux a pipe is closed-on-exec only a moment after its birth, and
 /// the mark is a property of the whole process.
-fn start(launch: &Launch) -> io::Result<Started> {
-    let (stdout, stdout_end) = io::pipe()?;
-    let (stderr, stderr_end) = io::pipe()?;
-    let (stdin_end, stdin) = if launch.stdin {
-        let (end, stdin) = io::pipe()?;
-        // Whoever writes to it must not wait for a program that does not read.
-        rustix::fs::fcntl_setfl(&stdin, rustix::fs::OFlags::NONBLOCK)?;
-        (Some(end), Some(stdin))
-    } else {
-        (None, None)
-    };
-    leave_room(&stderr_end)?;
+fn start(launch: &Launch) -> io::Result<(duct::Handle, Ours)> {
+    let (theirs, ours) = streams::open(launch.stdio)?;
+    leave_room(&theirs.stderr)?;
     let mark = (OsString::from(RUN_VARIABLE), OsString::from(launch.run.to_string()));
     let env = launch
         .env
@@ -242,21 +232,21 @@ fn start(launch: &Launch) -> io::Result<Started> {
     let expression = duct::cmd(&launch.program, &launch.args)
         .dir(&launch.cwd)
         .full_env(env)
-        .stdout_file(stdout_end)
-        .stderr_file(stderr_end)
+        .stdout_file(theirs.stdout)
+        .stderr_file(theirs.stderr)
         .unchecked()
         .before_spawn(|command| {
             command.process_group(0);
             Ok(())
         });
-    let expression = match stdin_end {
+    let expression = match theirs.stdin {
         Some(end) => expression.stdin_file(end),
         None => expression.stdin_null(),
     };
     let _marked = os::Mark::set(launch.run);
     let handle = expression.start()?;
     // The expression goes here, and with it our copies of the child's ends: else its output would never end.
-    Ok((handle, stdout, stderr, stdin))
+    Ok((handle, ours))
 }
 
 /// Descriptors that a launch leaves free: for the look at the processes, for logs, the state, and commands.

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use super::identity::RunTag;
 use super::program::is_executable;
+use super::streams::Stdio;
 
 /// One program to run, complete: nothing is taken from the launching process.
 #[derive(Debug, Clone)]
@@ -23,8 +24,8 @@ pub struct Launch {
     pub cwd: PathBuf,
     /// The whole environment; only [`RUN_VARIABLE`](super::RUN_VARIABLE) is added.
     pub env: Vec<(OsString, OsString)>,
-    /// A pipe that stays open if true, else `/dev/null`.
-    pub stdin: bool,
+    /// What it reads from and writes to.
+    pub stdio: Stdio,
     /// The run that everything it starts will be known by.
     pub run: RunTag,
 }

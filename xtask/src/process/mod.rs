@@ -15,6 +15,7 @@ mod launch;
 mod ports;
 mod program;
 mod quiet;
+mod streams;
 mod tree;
 
 #[cfg(target_os = "linux")]
@@ -45,4 +46,5 @@ pub use launch::{Launch, LaunchError};
 pub use ports::{Holder, Listener, holders, listening};
 pub use program::resolve_program;
 pub use rustix::process::Signal;
+pub use streams::{LONGEST_TERMINAL_LINE, Stdio};
 pub use tree::{Process, Snapshot, TreeRoot, Usage, arguments, snapshot, usage};

@@ -96,7 +96,7 @@ impl World {
             args: args.iter().map(Into::into).collect(),
             cwd: PathBuf::from("/"),
             env: vec![("PATH".into(), std::env::var_os("PATH").unwrap())],
-            stdin: false,
+            stdio: Stdio::Output,
             run: RunTag {
                 nonce: nonce(),
                 run: self.runs,
@@ -342,7 +342,7 @@ alone! {
     fn stdin_is_a_pipe_when_asked_for_and_output_ends_with_the_program() {
         let mut world = World::new();
         let mut launch = world.launch("/bin/sh", &["-c", "read x; echo got $x; echo bad >&2"]);
-        launch.stdin = true;
+        launch.stdio = Stdio::Pipes;
         let mut spawned = world.children.spawn(&launch).unwrap();
         spawned.stdin.take().unwrap().write_all(b"hello\n").unwrap();
         let (mut out, mut err) = (String::new(), String::new());
@@ -356,7 +356,7 @@ alone! {
         // Nothing but builtins, so that no child of theirs is hit on its way.
         let wait = "trap 'echo got' USR1; echo up; while :; do read x && echo read; done";
         let script = format!("exec 3<&0; setsid sh -c {} <&3 & {wait}", shell_quote(wait));
-        let launch = Launch { stdin: true, ..world.launch("/bin/sh", &["-c", &script]) };
+        let launch = Launch { stdio: Stdio::Pipes, ..world.launch("/bin/sh", &["-c", &script]) };
         let spawned = world.children.spawn(&launch).unwrap();
         let root = TreeRoot { leader: spawned.identity, run: launch.run };
         let mut run = Run { root, lines: BufReader::new(spawned.stdout), _stderr: spawned.stderr };

@@ -162,7 +162,7 @@ impl Supervisor {
             args,
             cwd: task.cwd.clone(),
             env: variables(env),
-            stdin: false,
+            stdio: process::Stdio::Output,
             run: tag,
         };
         let spawned = self.children.spawn(&launch)?;

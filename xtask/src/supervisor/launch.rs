@@ -7,12 +7,16 @@ use crate::fleet::ServiceId;
 use crate::lifecycle::{Event, Monotonic, RunId};
 use crate::log;
 use crate::plan::{Probe, ServicePlan, environment};
-use crate::process::{self, Identity, Launch, LaunchError, RunTag, Spawned, TreeRoot};
+use crate::process::{self, Identity, Launch, LaunchError, RunTag, Spawned, Stdio, TreeRoot};
 use crate::readiness::notify::{Notice, NotifyHandle};
 use crate::readiness::{self, ProbeHandle, ProbeReport};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::PipeWriter;
 use std::path::{Path, PathBuf};
+
+/// The kind of terminal that a service with one gets to know where its environment does not say.
+const TERM: &str = "xterm-256color";
 
 /// One look whether a service is ready; the error says why not yet.
 type Ask = Box<dyn FnMut() -> Result<(), String> + Send>;
@@ -91,13 +95,16 @@ impl Supervisor {
         let tag = self.tag(run);
         let mut env = environment(&self.invocation.shell, &plan.env);
         let notify = self.listen_for_readiness(run, plan, &mut env)?;
+        if plan.pty && env.get("TERM").is_none_or(String::is_empty) {
+            env.insert("TERM".to_owned(), TERM.to_owned());
+        }
         let (program, args) = command_line(plan, env.get("PATH").map(String::as_str))?;
         let launch = Launch {
             program,
             args,
             cwd: plan.cwd.clone(),
+            stdio: stdio(plan, &env),
             env: variables(env),
-            stdin: true,
             run: tag,
         };
         let Spawned {
@@ -145,7 +152,7 @@ impl Supervisor {
         &self,
         run: RunId,
         plan: &ServicePlan,
-        env: &mut std::collections::BTreeMap<String, String>,
+        env: &mut BTreeMap<String, String>,
     ) -> Result<Option<NotifyHandle>, LaunchError> {
         if plan.probe != Some(Probe::Notify) {
             return Ok(None);
@@ -241,11 +248,29 @@ impl Supervisor {
                 args,
                 cwd: cwd.clone(),
                 env: variables(env.clone()),
-                stdin: false,
+                stdio: Stdio::Output,
                 run: tag,
             };
             children.run_quietly(&launch, limit)
         })
+    }
+}
+
+/// What a service reads from and writes to. A terminal is as large as its environment says, else large enough for most lines.
+fn stdio(plan: &ServicePlan, env: &BTreeMap<String, String>) -> Stdio {
+    let size = |name: &str, usual| {
+        env.get(name)
+            .and_then(|size| size.parse().ok())
+            .filter(|size| *size > 0)
+            .unwrap_or(usual)
+    };
+    if plan.pty {
+        Stdio::Terminal {
+            columns: size("COLUMNS", 120),
+            rows: size("LINES", 40),
+        }
+    } else {
+        Stdio::Pipes
     }
 }
 
@@ -274,7 +299,7 @@ fn command_line(plan: &ServicePlan, path: Option<&str>) -> Result<(PathBuf, Vec<
     Ok((program, args))
 }
 
-pub(super) fn variables(env: std::collections::BTreeMap<String, String>) -> Vec<(OsString, OsString)> {
+pub(super) fn variables(env: BTreeMap<String, String>) -> Vec<(OsString, OsString)> {
     env.into_iter()
         .map(|(name, value)| (name.into(), value.into()))
         .collect()

@@ -209,7 +209,6 @@ impl Supervisor {
             self.ground.look_at,
             self.drain_deadline().filter(|_| self.blind_until.is_none()),
             self.schedule_deadline(),
-            self.drain_deadline(),
         ]
         .into_iter()
         .flatten()

@@ -7,6 +7,7 @@ use crate::ipc::protocol::{Failure, Reply};
 use crate::ipc::server::ClientId;
 use crate::lifecycle::{RunId, signal_name};
 use crate::process;
+use rustix::io::Errno;
 use std::io::{ErrorKind, Write as _};
 
 impl Supervisor {
@@ -24,7 +25,12 @@ impl Supervisor {
 
     pub(super) fn send(&mut self, client: ClientId, services: &[String], text: &str) {
         let line = format!("{text}\n");
-        let failures = self.tell_each(services, |this, _, run| {
+        let failures = self.tell_each(services, |this, id, run| {
+            let terminal = this.fleet.get(id).is_some_and(|member| member.plan.pty);
+            if terminal && line.len() > process::LONGEST_TERMINAL_LINE {
+                let longest = process::LONGEST_TERMINAL_LINE - 1;
+                return Err(format!("a terminal takes in at most {longest} bytes a line"));
+            }
             let stdin = this.runs.get_mut(&run).and_then(|live| live.stdin.as_mut());
             write_line(stdin.ok_or("it does not run")?, line.as_bytes())
         });
@@ -67,7 +73,10 @@ fn write_line(stdin: &mut std::io::PipeWriter, line: &[u8]) -> Result<(), String
         Err(error) if error.kind() == ErrorKind::WouldBlock => {
             Err("its stdin is full: it does not read what was sent before".to_owned())
         }
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err("it has closed its stdin".to_owned()),
+        // A terminal whose other side is closed says EIO.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe || Errno::from_io_error(&error) == Some(Errno::IO) => {
+            Err("it has closed its stdin".to_owned())
+        }
         Err(error) => Err(format!("failed to write to its stdin: {error}")),
     }
 }

@@ -161,6 +161,9 @@ fn variables(what: &Described<'_>) -> Facts {
         };
         all.insert(name, fact(&origin, shown));
     }
+    if plan.pty {
+        all.entry("TERM").or_insert_with(|| fact("pty", "TERM is set"));
+    }
     all.insert("XTASK_RUN", fact("supervisor", "XTASK_RUN=the mark of the run"));
     if plan.probe == Some(Probe::Notify) {
         all.insert(

@@ -38,6 +38,7 @@ pub(in crate::fleet) fn service_plan(name: &str) -> ServicePlan {
         builds: Vec::new(),
         max_memory_restart: None,
         cron_restart: None,
+        pty: false,
         out_file: None,
         error_file: None,
         log_date_format: None,
