@@ -55,7 +55,7 @@ fn nothing_is_lost_of_what_it_writes_before_it_ends() {
     let words = "flood 5000 part 'the very last' exit 0";
     let project = Project::new().service("web", words, "pty = true\nautorestart = false");
     project.run(&["dev", "-d", "--wait"]).ok();
-    let run = project.run(&["logs", "web", "--raw", "--no-follow"]).ok();
+    let run = project.run(&["logs", "web", "--raw", "--no-follow", "-n", "6000"]).ok();
     let lines: Vec<&str> = run.stdout.lines().collect();
     assert_eq!((lines.len(), lines[5000]), (5001, "the very last"));
     assert!((0..5000).all(|line| lines[line] == format!("line {line} {}", "x".repeat(80))));
@@ -63,14 +63,14 @@ fn nothing_is_lost_of_what_it_writes_before_it_ends() {
 
 #[test]
 fn a_stop_reaches_its_whole_tree_in_order() {
-    let words = "bye said web child bye said child pid child.pid end";
+    let words = "bye said web child bye said kid pid child.pid end";
     let project = Project::new().service("web", words, "pty = true\nmin_uptime = 50");
     let web = pid(&project.up().service_status("web"));
     let child = project.pid_in("child.pid");
     project.run(&["stop", "web"]).ok();
     let mut said: Vec<String> = project.read("said").lines().map(str::to_owned).collect();
     said.sort_unstable();
-    assert_eq!(said, ["child", "web"]);
+    assert_eq!(said, ["kid", "web"]);
     wait_gone(web);
     wait_gone(child);
     assert_eq!(project.service_status("web")["last_exit"]["code"], 0);

@@ -87,9 +87,10 @@ impl Supervisor {
         while let Some((id, action)) = queue.pop_front() {
             match action {
                 Action::Launch(run) => {
+                    // A hundred launches in one turn take a while: each run begins when it really does, and before its first line.
+                    let now = clock::now();
                     let event = self.launch(id, run);
-                    // A hundred launches in one turn take a while: each run begins when it really does.
-                    queue.extend(self.fleet.apply(id, event, clock::now()));
+                    queue.extend(self.fleet.apply(id, event, now));
                 }
                 Action::Terminate(run) => self.work.terminate.push(run),
                 Action::Clear(run) => self.work.clear.push(run),
