@@ -6,19 +6,15 @@ use super::{logs, stacks};
 use crate::cli::One;
 use crate::clock;
 use crate::ipc::protocol::PastRunStatus;
-use crate::log::reader::{self, Line, Selection};
+use crate::log::reader::{self, Line, Selection, Span};
 use crate::ui;
 use crate::ui::style::Style;
 use anyhow::{Context as _, Result};
-use jiff::{SignedDuration, Timestamp};
-use std::collections::VecDeque;
+use jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit};
 
 /// How many lines are shown of the run that ended last, and of those before it.
 const LAST_LINES: usize = 10;
 const EARLIER_LINES: usize = 3;
-
-/// How long before the end of a run its last lines are looked for: a run may have written for days.
-const LOOK_BACK: SignedDuration = SignedDuration::from_mins(5);
 
 /// How many lines are shown of a stack that does not run.
 const STOPPED_LINES: usize = 20;
@@ -62,35 +58,31 @@ fn tell(workspace: &Workspace, known: &Known<'_>) -> Result<String> {
 
 /// The last lines of a run: those that were read before the next one began.
 fn last_lines(selection: &Selection, run: &PastRunStatus, next: Option<&str>, count: usize) -> Result<Vec<Line>> {
-    let stamp = |text: &str| {
-        text.parse::<Timestamp>()
-            .with_context(|| format!("cannot read the stamp {text}"))
+    // Lines are stamped to the microsecond, runs to the nanosecond: a run's first line must not come before it.
+    let micros = TimestampRound::new().smallest(Unit::Microsecond).mode(RoundMode::Trunc);
+    let begin = |text: &str| {
+        let stamp: Timestamp = text.parse().with_context(|| format!("cannot read the stamp {text}"))?;
+        stamp.round(micros).context("cannot round a stamp")
     };
-    let (began, ended) = (stamp(&run.began)?, stamp(&run.exit.at)?);
-    let from = began.max(ended.saturating_sub(LOOK_BACK).unwrap_or(began));
-    let until = next.map_or(Ok(Timestamp::MAX), stamp)?;
-    let mut follow = reader::since(selection, from).context("failed to read the logs")?;
-    let mut last = VecDeque::new();
-    loop {
-        let lines = follow.read_new().context("failed to read the logs")?;
-        let is_over = lines.last().is_none_or(|line| line.stamp >= until);
-        for line in lines.into_iter().filter(|line| line.stamp < until) {
-            if last.len() == count {
-                last.pop_front();
-            }
-            last.push_back(line);
-        }
-        if is_over {
-            return Ok(last.into());
-        }
-    }
+    let until = next
+        .map(|next| anyhow::Ok(begin(next)?.checked_sub(SignedDuration::from_nanos(1))?))
+        .transpose()?;
+    let span = Span {
+        from: Some(begin(&run.began)?),
+        until,
+    };
+    let selection = Selection {
+        span,
+        ..selection.clone()
+    };
+    reader::last_words(&selection, count).context("failed to read the logs")
 }
 
 /// Of a stack that does not run the logs tell what happened last.
 fn stopped(workspace: &Workspace, args: &One) -> Result<u8> {
     let patterns = [args.service.clone()];
     let selection = logs::selection(workspace, args.profile.as_deref(), &patterns, &[])?;
-    let (lines, _) = reader::last(&selection, STOPPED_LINES).context("failed to read the logs")?;
+    let lines = reader::last_words(&selection, STOPPED_LINES).context("failed to read the logs")?;
     ui::print(&format!(
         "no stack is running; `cargo xtask dev` starts one. The last of {}:\n",
         args.service
