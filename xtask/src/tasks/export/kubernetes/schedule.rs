@@ -16,7 +16,7 @@ pub(super) fn schedule(
     notes: &mut Notes,
     objects: &mut Vec<Value>,
 ) {
-    let Some(line) = &service.written.cron_restart else {
+    let Some(line) = service.written.cron_restart.as_ref().map(ToString::to_string) else {
         return;
     };
     if line.split_whitespace().count() != 5 && !line.starts_with('@') {
