@@ -270,3 +270,34 @@ fn a_cron_line_that_is_none_is_an_error_with_its_place() {
         "write five fields like",
     ]);
 }
+
+#[test]
+fn a_crash_loop_long_after_the_start_is_given_up_like_one_at_the_start() {
+    let project = Project::new().service(
+        "web",
+        "count runs wait-for broken exit 1",
+        "max_restarts = 2\nmin_uptime = 50",
+    );
+    project.up();
+    project.write("broken", "");
+    // The first run lasted; the next three do not.
+    let web = project.wait_status("web", "errored");
+    assert_eq!((restarts(&web), project.lines("runs")), (3, 4));
+}
+
+#[test]
+fn a_users_stop_wins_over_changed_files() {
+    let project = Project::new()
+        .file("src/a.txt", "1")
+        .service("web", "count web.runs", "watch = [\"src\"]\nmin_uptime = 50")
+        .service("other", "count other.runs", "watch = [\"src\"]\nmin_uptime = 50");
+    project.up();
+    project.run(&["stop", "web"]).ok();
+    project.write("src/a.txt", "2");
+    // Whoever is up restarts by the same change.
+    project.wait("other", "was restarted", |other| {
+        other["restarts"] == 1 && other["ready"] == true
+    });
+    let web = project.service_status("web");
+    assert_eq!((&web["status"], project.lines("web.runs")), (&json!("stopped"), 1));
+}
