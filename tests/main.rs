@@ -40,6 +40,7 @@ mod status;
 mod stop;
 mod support;
 mod swap;
+mod tidy;
 mod trees;
 mod wait;
 mod watch;

@@ -105,7 +105,7 @@ impl Session<'_> {
         let style = if self.args.json {
             Style::Json
         } else {
-            Style::people(&selection)
+            ui::for_people(&selection)
         };
         let profile = plan.profile.clone();
         let again = move || logs::selection(self.workspace, Some(&profile), &[], &[]);
@@ -171,7 +171,7 @@ impl Session<'_> {
         let Ok((lines, _)) = reader::last(&selection, LAST_LINES) else {
             return;
         };
-        let text = Style::people(&selection).render(&lines);
+        let text = ui::for_people(&selection).render(&lines);
         anstream::eprint!("{}", String::from_utf8_lossy(&text));
     }
 }

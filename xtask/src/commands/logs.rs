@@ -31,7 +31,7 @@ pub(super) fn run(workspace: &Workspace, args: &Logs) -> Result<u8> {
     let style = match (args.raw, args.json) {
         (true, _) => Style::Raw,
         (_, true) => Style::Json,
-        (false, false) => Style::people(&selection),
+        (false, false) => ui::for_people(&selection),
     };
     let everything = args.since.is_some() || span.until.is_some() || args.grep.is_some();
     let lines = match args.lines {

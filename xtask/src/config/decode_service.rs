@@ -10,7 +10,7 @@ use super::decode_ready::ready;
 use super::section::{Item, Section};
 use super::service::{Dependency, Port, Rotation, Service, Watch};
 use super::shapes::{count, env, globs, names, paths, size, strings, tasks, text, whole, words};
-use crate::log::Stamp;
+use crate::log::stamp::Stamp;
 
 /// A service, or an override of one.
 pub(super) fn service(mut section: Section<'_, '_>) -> Service {

@@ -14,7 +14,8 @@ use jiff::Timestamp;
 use super::archive::{self, Rotated, Snapshot};
 use super::merge::Lane;
 use super::origin::Origin;
-use super::reader::{End, Line, Span};
+use super::reader::Span;
+use super::record::{End, Line};
 use super::seek::end_of;
 use super::stamp::Near;
 

@@ -3,7 +3,7 @@
 use regex::bytes::Regex;
 
 use super::escape;
-use super::reader::LineStream;
+use super::record::LineStream;
 use super::structured::{self, Level};
 
 /// What a line must be to be wanted.

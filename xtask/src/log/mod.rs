@@ -25,6 +25,7 @@ pub mod reader;
 #[cfg(test)]
 mod reader_tests;
 mod reading;
+pub mod record;
 pub mod rotation;
 mod seek;
 pub mod stamp;
@@ -43,27 +44,9 @@ pub use archive::empty;
 pub use events::EventLog;
 pub use losses::{Health, Lost};
 pub use pump::{Observer, Pump, pump};
+pub use record::Stream;
 pub use stamp::Stamp;
 pub use writer::{LogConfig, LogFile};
-
-/// One of a service's two outputs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Stream {
-    /// Standard output.
-    Out,
-    /// Standard error.
-    Err,
-}
-
-impl Stream {
-    /// The word in file names: `out` or `error`.
-    pub fn suffix(self) -> &'static str {
-        match self {
-            Stream::Out => "out",
-            Stream::Err => "error",
-        }
-    }
-}
 
 /// Where the log of a service's stream is by default: `<dir>/<service>-out.log`.
 pub fn log_file(dir: &Path, service: &str, stream: Stream) -> PathBuf {

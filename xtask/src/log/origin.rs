@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::filter::Filter;
 use super::line::CONTINUES;
-use super::reader::{End, Line, LineStream};
+use super::record::{End, Line, LineStream};
 use super::stamp::Near;
 use super::{Stamp, events};
 

@@ -14,8 +14,9 @@ use super::Stamp;
 use super::archive::{self, Rotated, Snapshot};
 use super::merge::Lane;
 use super::origin::Origin;
-use super::reader::{End, Line, Span};
+use super::reader::Span;
 use super::reading::{Current, Reading, Source};
+use super::record::{End, Line};
 use super::seek::start_of;
 use super::stamp::Near;
 

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::lifecycle;
 use crate::log::escape;
 use crate::log::line::{STAMP_LEN, prefix};
-use crate::log::reader::{Line, LineStream};
+use crate::log::record::{Line, LineStream};
 use crate::log::structured::{self, Level};
 
 /// How lines are shown.
@@ -267,7 +267,7 @@ impl Painter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::reader::End;
+    use crate::log::record::End;
     use proptest::prelude::*;
 
     fn line(stream: LineStream, text: &[u8]) -> Line {

@@ -1,4 +1,4 @@
-//! Values → text. The parts print nothing; the few functions here are the one way to stdout.
+//! Values → text. The parts print nothing and know no terminal; the few functions here are the one way to it.
 
 pub mod describe;
 pub mod log_line;
@@ -6,8 +6,11 @@ pub mod style;
 pub mod table;
 pub mod why;
 
+use crate::clock;
+use crate::log::reader::Selection;
 use anyhow::{Context as _, Result};
-use std::io::Write as _;
+use jiff::tz::TimeZone;
+use std::io::{IsTerminal as _, Write as _};
 
 /// Prints to stdout; colours go where they are wanted.
 ///
@@ -47,4 +50,18 @@ impl std::fmt::Display for NobodyReads {
 /// Tells the user something on stderr; one who is gone is not told.
 pub fn tell(text: &str) {
     let _ = writeln!(anstream::stderr(), "{text}");
+}
+
+/// Log lines for people, as our stdout wants them: names aligned, local time, colour where it is wanted.
+pub fn for_people(selection: &Selection) -> style::Style {
+    let widths = selection.logs.iter().map(|log| log.service.chars().count());
+    let zone = TimeZone::system();
+    style::Style::People(Box::new(log_line::RenderOptions {
+        name_width: widths.max().unwrap_or_default(),
+        colour: anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never,
+        terminal: std::io::stdout().is_terminal(),
+        today: clock::wall().to_zoned(zone.clone()).date(),
+        zone,
+        highlight: selection.filter.pattern.clone(),
+    }))
 }

@@ -1,11 +1,8 @@
 //! How log lines are shown: for people, as JSON, or as the services' own bytes.
 
 use super::log_line::{self, RenderOptions};
-use crate::clock;
 use crate::log::line::CONTINUES;
-use crate::log::reader::{End, Line, Selection};
-use jiff::tz::TimeZone;
-use std::io::IsTerminal as _;
+use crate::log::record::{End, Line};
 
 /// How log lines are shown.
 pub enum Style {
@@ -18,26 +15,6 @@ pub enum Style {
 }
 
 impl Style {
-    /// For people, with names aligned, and in colour where stdout wants it.
-    pub fn people(selection: &Selection) -> Self {
-        let name_width = selection
-            .logs
-            .iter()
-            .map(|log| log.service.chars().count())
-            .max()
-            .unwrap_or_default();
-        let colour = anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never;
-        let (terminal, zone) = (std::io::stdout().is_terminal(), TimeZone::system());
-        Self::People(Box::new(RenderOptions {
-            name_width,
-            colour,
-            terminal,
-            today: clock::wall().to_zoned(zone.clone()).date(),
-            zone,
-            highlight: selection.filter.pattern.clone(),
-        }))
-    }
-
     /// Whether an unfinished line may be shown before the rest of it comes: programs get whole ones.
     pub fn shows_unfinished(&self) -> bool {
         match self {

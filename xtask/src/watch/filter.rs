@@ -1,7 +1,6 @@
 //! Which paths below the watched roots count: names that never do, our own files, and the service's `ignore_watch` globs.
 //! Pure: it judges paths by their text alone. `.gitignore` files, which have to be read, are `rules`.
 
-use super::WatchSpec;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -22,6 +21,21 @@ const NAMES: &[&str] = &[
 
 /// Endings of editors' swap and backup files: vim, and nearly everything that keeps a backup.
 const ENDINGS: &[&str] = &[".swp", ".swx", "~", "___jb_tmp___", "___jb_old___"];
+
+/// What one service watches. All paths are absolute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatchSpec {
+    /// Whom the reports are about.
+    pub service: String,
+    /// Files or directories; they may come to exist later, and may be symbolic links.
+    pub roots: Vec<PathBuf>,
+    /// The service's `ignore_watch`, on top of `.gitignore` files and the defaults.
+    pub ignore: Vec<String>,
+    /// Where reported paths and globs with a slash start.
+    pub workspace: PathBuf,
+    /// Our own state and log paths: never watched.
+    pub own: Vec<PathBuf>,
+}
 
 /// What one service watches, as a question about paths. A root itself always passes, even one inside an ignored place:
 /// the user named it.

@@ -18,27 +18,13 @@ mod worker;
 
 use crate::clock;
 use anyhow::Context;
+pub use filter::WatchSpec;
 use ground::Ground;
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Sender};
 use std::thread;
 use std::time::SystemTime;
 use worker::{Message, Worker};
-
-/// What one service watches. All paths are absolute.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WatchSpec {
-    /// Whom the reports are about.
-    pub service: String,
-    /// Files or directories; they may come to exist later, and may be symbolic links.
-    pub roots: Vec<PathBuf>,
-    /// The service's `ignore_watch`, on top of `.gitignore` files and the defaults.
-    pub ignore: Vec<String>,
-    /// Where reported paths and globs with a slash start.
-    pub workspace: PathBuf,
-    /// Our own state and log paths: never watched.
-    pub own: Vec<PathBuf>,
-}
 
 /// Files of a service whose content is no longer what it was, or that came or went.
 #[derive(Clone, Debug, PartialEq, Eq)]
