@@ -8,7 +8,6 @@ use crate::clock;
 use crate::ipc::protocol::PastRunStatus;
 use crate::log::reader::{self, Line, Selection, Span};
 use crate::ui;
-use crate::ui::style::Style;
 use anyhow::{Context as _, Result};
 use jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit};
 
@@ -40,7 +39,7 @@ fn tell(workspace: &Workspace, known: &Known<'_>) -> Result<String> {
     let patterns = [known.row.name.clone()];
     let mut selection = logs::selection(workspace, Some(&known.running.status.profile), &patterns, &[])?;
     selection.events.clear();
-    let style = Style::people(&selection);
+    let style = ui::for_people(&selection);
     let past = &known.details.past;
     for (place, run) in past.iter().enumerate().rev() {
         let next = past.get(place + 1).map(|next| next.began.as_str());
@@ -87,6 +86,6 @@ fn stopped(workspace: &Workspace, args: &One) -> Result<u8> {
         "no stack is running; `cargo xtask dev` starts one. The last of {}:\n",
         args.service
     ))?;
-    ui::print_bytes(&Style::people(&selection).render(&lines))?;
+    ui::print_bytes(&ui::for_people(&selection).render(&lines))?;
     Ok(0)
 }
