@@ -5,4 +5,5 @@ pub mod build;
 pub mod ci;
 pub mod export;
 pub mod fresh;
+pub mod ordinary;
 pub mod startup;
