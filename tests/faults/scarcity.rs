@@ -71,7 +71,9 @@ fn more_commands_than_descriptors_are_told_so_and_the_stack_goes_on() {
             .find(|command| command.stderr().contains("no room for another connection"))
             .map(Running::stderr)
     });
-    assert!(told.contains("error: ") && told.contains("ulimit -n"), "{told}");
+    // One that has got in far enough to read the log files goes on with a warning.
+    let is_told = told.contains("error: ") || told.contains("warning: ");
+    assert!(is_told && told.contains("ulimit -n"), "{told}");
     drop(commands);
     wait_until("status works again", || {
         project.run(&["status"]).status.success().then_some(())
