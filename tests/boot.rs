@@ -218,11 +218,12 @@ fn boot(project: &Project) -> (Running, Manager) {
     shut_down(project);
     let unit = project.run(&["startup", "print"]).ok().stdout.clone();
     let line = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
-    let words: Vec<&str> = line.trim_matches('"').split("\" \"").collect();
+    // Systemd's quoting is a shell's, as far as these words need any.
+    let words = shell_words::split(line).unwrap();
     // What the services said when they were shut down is not of this boot.
     project.write("ended", "");
     let manager = Manager::of(project);
-    let mut command = project.prepare(words[0]);
+    let mut command = project.prepare(&words[0]);
     command.args(&words[1..]).current_dir("/");
     // Systemd clears the environment but for what the unit names; a unit of the system has no runtime directory.
     command.env_remove("XDG_RUNTIME_DIR");

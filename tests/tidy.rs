@@ -65,9 +65,10 @@ const IMPURE: [&str; 9] = [
 ];
 
 /// The one module that may name each crate; the others go through it.
-const OWNERS: [(&str, &[&str]); 10] = [
+const OWNERS: [(&str, &[&str]); 11] = [
     ("clap", &["cli", "main"]),
     ("comfy_table", &["ui"]),
+    ("croner", &["config"]),
     ("ctrlc", &["signal"]),
     ("duct", &["process"]),
     ("flate2", &["log"]),

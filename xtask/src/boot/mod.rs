@@ -4,6 +4,7 @@
 pub mod launchd;
 pub mod saved;
 pub mod systemd;
+pub mod unit_text;
 
 use crate::config::quote;
 use std::path::PathBuf;

@@ -1,5 +1,6 @@
 //! The systemd unit that starts the saved stacks.
 
+use super::unit_text::{quoted, specifiers};
 use super::{Boot, Owner};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -61,9 +62,9 @@ pub fn unit(boot: &Boot) -> Result<String, String> {
         "",
     );
     line("[Unit]", "");
-    line("Description=", &format!("Stacks of {}", plain(&workspace)));
-    line("ConditionPathExists=|", &plain(&saved));
-    line("ConditionPathExists=|", &plain(&format!("{saved}.bak")));
+    line("Description=", &format!("Stacks of {}", specifiers(&workspace)));
+    line("ConditionPathExists=|", &specifiers(&saved));
+    line("ConditionPathExists=|", &specifiers(&format!("{saved}.bak")));
     match boot.owner {
         Owner::System { .. } => line("Wants=network-online.target\nAfter=network-online.target", ""),
         Owner::User => {}
@@ -76,7 +77,7 @@ pub fn unit(boot: &Boot) -> Result<String, String> {
         .map(|word| quoted(&word.replace('$', "$$")))
         .collect();
     line("ExecStart=", &command.join(" "));
-    line("WorkingDirectory=", &plain(&workspace));
+    line("WorkingDirectory=", &specifiers(&workspace));
     line("Environment=", &quoted(&format!("PATH={}", boot.search)));
     if let Owner::System { uid } = boot.owner {
         line("User=", &uid.to_string());
@@ -110,17 +111,6 @@ pub fn unit(boot: &Boot) -> Result<String, String> {
         Owner::User => line("\n[Install]\nWantedBy=default.target", ""),
     }
     Ok(text)
-}
-
-/// A value that systemd takes as a whole: only its `%` specifiers have a meaning.
-fn plain(value: &str) -> String {
-    value.replace('%', "%%")
-}
-
-/// One word of a value that systemd splits.
-fn quoted(word: &str) -> String {
-    let word = plain(word).replace('\\', "\\\\").replace('"', "\\\"");
-    format!("\"{word}\"")
 }
 
 /// What installs the unit at `path`, for a shell.
@@ -163,7 +153,7 @@ mod tests {
         for line in [
             "Type=notify",
             "NotifyAccess=main",
-            "ExecStart=\"/opt/x task/xtask\" \"--file\" \"/srv/tide \\\"100%%\\\" $$HOME/dev.toml\" \"resurrect\" \"--foreground\"",
+            "ExecStart=\"/opt/x task/xtask\" --file \"/srv/tide \\\"100%%\\\" $$HOME/dev.toml\" resurrect --foreground",
             "WorkingDirectory=/srv/tide \"100%%\" $HOME",
             "Environment=\"PATH=/usr/bin:/a b:/100%%\"",
             "ConditionPathExists=|/srv/tide \"100%%\" $HOME/.dev/saved.json.bak",

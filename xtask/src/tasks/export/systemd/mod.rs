@@ -2,12 +2,12 @@
 //! programs here, as they are.
 
 mod readiness;
-mod text;
 
 use super::keys::{Fate, Key};
 use super::secret::PLACEHOLDER;
 use super::stack::{Chore, Stack, Workload, command_line};
 use super::{Document, Engine, Notes, head, seconds};
+use crate::boot::unit_text::{line, quoted, specifiers, time};
 use crate::config::{Autorestart, Condition};
 use crate::plan::{Dependency, Probe, ServicePlan, below, environment};
 use anyhow::Result;
@@ -15,7 +15,6 @@ use readiness::readiness;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
-use text::{line, quoted, specifiers, time};
 
 const JOURNAL: &str = "the journal keeps what it writes, by its own limits: see `journalctl -u`";
 

@@ -3,7 +3,7 @@
 use super::super::Notes;
 use super::super::stack::{Address, Stack, Workload, addresses};
 use super::is_awaited;
-use super::text::{line, quoted, time};
+use crate::boot::unit_text::{line, quoted, time};
 use crate::config::Condition;
 use crate::plan::{Probe, ServicePlan};
 use crate::policy::Readiness;

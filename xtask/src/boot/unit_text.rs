@@ -1,19 +1,19 @@
-//! How a unit is written: lines, words in quotes, times.
+//! How a unit of systemd is written: lines, words in quotes, times. What we install and what we export are written alike.
 
 use std::fmt::Write as _;
 
 /// Adds `KEY=VALUE`.
-pub(super) fn line(text: &mut String, key: &str, value: &str) {
+pub fn line(text: &mut String, key: &str, value: &str) {
     let _ = writeln!(text, "{key}={value}");
 }
 
 /// A text in which `%` begins no specifier.
-pub(super) fn specifiers(text: &str) -> String {
+pub fn specifiers(text: &str) -> String {
     text.replace('%', "%%")
 }
 
 /// One word, in quotes where it needs them.
-pub(super) fn quoted(word: &str) -> String {
+pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '=' | ',' | ':' | '@' | '+');
     let word = specifiers(word);
     if !word.is_empty() && word.chars().all(|c| plain(c) || c == '%') {
@@ -34,7 +34,7 @@ pub(super) fn quoted(word: &str) -> String {
 }
 
 /// Seconds, or milliseconds where they are not whole.
-pub(super) fn time(duration: std::time::Duration) -> String {
+pub fn time(duration: std::time::Duration) -> String {
     match duration.subsec_millis() {
         0 => format!("{}s", duration.as_secs()),
         _ => format!("{}ms", duration.as_millis()),
