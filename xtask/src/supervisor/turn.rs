@@ -10,6 +10,7 @@ use crate::process;
 use crate::readiness::ProbeReport;
 use crate::watch::{WatchReport, WatchSpec, Watcher};
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How often memory is looked at while some service has a limit: a limit passed is acted on within five seconds.
@@ -113,6 +114,11 @@ impl Supervisor {
     /// Watches what the present plan says. A service that is down is watched, too: its events are ignored.
     pub(super) fn renew_watches(&mut self, now: Now) {
         let Some(plan) = &self.plan else { return };
+        let logs = plan
+            .services
+            .iter()
+            .flat_map(|service| service.out_file.iter().chain(&service.error_file));
+        let own: Vec<PathBuf> = [&plan.state_dir].into_iter().chain(logs).cloned().collect();
         let specs: Vec<WatchSpec> = plan
             .services
             .iter()
@@ -122,7 +128,7 @@ impl Supervisor {
                 roots: service.watch.clone(),
                 ignore: service.ignore_watch.clone(),
                 workspace: plan.workspace.clone(),
-                own: vec![plan.state_dir.clone()],
+                own: own.clone(),
             })
             .collect();
         self.watch_troubles.clear();

@@ -1,6 +1,7 @@
 //! Which paths below the watched roots count: names that never do, our own files, and the service's `ignore_watch` globs.
 //! Pure: it judges paths by their text alone. `.gitignore` files, which have to be read, are `rules`.
 
+use crate::log::rotation;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -33,7 +34,7 @@ pub struct WatchSpec {
     pub ignore: Vec<String>,
     /// Where reported paths and globs with a slash start.
     pub workspace: PathBuf,
-    /// Our own state and log paths: never watched.
+    /// Our own state directory and the log files outside it: never watched, nor what rotation makes of them.
     pub own: Vec<PathBuf>,
 }
 
@@ -121,8 +122,22 @@ impl Filter {
     }
 
     fn is_own(&self, path: &Path) -> bool {
-        self.own.iter().any(|own| path.starts_with(own))
+        self.own
+            .iter()
+            .any(|own| path.starts_with(own) || is_rotated_from(own, path))
     }
+}
+
+/// Whether `path` is what a rotation makes of the log `own`, or is about to make.
+fn is_rotated_from(own: &Path, path: &Path) -> bool {
+    let names = own
+        .file_name()
+        .and_then(OsStr::to_str)
+        .zip(path.file_name().and_then(OsStr::to_str));
+    own.parent() == path.parent()
+        && names.is_some_and(|(log, name)| {
+            rotation::parse_rotated(log, name.strip_suffix(".tmp").unwrap_or(name)).is_some()
+        })
 }
 
 /// Whether a file or directory of this name never counts, wherever it is.
@@ -326,6 +341,15 @@ mod tests {
     #[test]
     fn our_own_files_are_dropped_even_as_a_root() {
         check(&filter(&["state"], &[]), &[("state", false), ("state/x", false)]);
+        let logs = [
+            ("server.log", false),
+            ("server.20261123T091502.123456Z.log", false),
+            ("server.20261123T091502.123456Z.log.gz", false),
+            ("server.20261123T091502.123456Z.log.gz.tmp", false),
+            ("server.2.log", true),
+            ("deep/server.log", true),
+        ];
+        check(&filter(&[""], &[]), &logs);
     }
 
     #[test]

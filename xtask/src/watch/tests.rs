@@ -1,5 +1,6 @@
 //! Real files and real events.
 
+use super::fingerprint::settled_before;
 use super::ground::{Touch, TouchKind};
 use super::tree::Tree;
 use super::*;
@@ -23,9 +24,15 @@ struct Bench {
     heard: Receiver<WatchReport>,
 }
 
-/// Writes the files (a name ending in `/` is a directory), then watches the roots, and waits until that works.
+/// Writes the files (a name ending in `/` is a directory), then watches the roots, and waits until that works. A file that was
+/// written just before could be an edit that nobody was told of: these have been there for longer.
 fn bench(files: &[&str], roots: &[&str]) -> Bench {
     let bench = unwatched(files);
+    for file in files.iter().filter(|file| !file.ends_with('/')) {
+        while !settled_before(&bench.at(file), clock::wall().into()) {
+            thread::yield_now();
+        }
+    }
     bench.watch(roots);
     bench
 }

@@ -199,6 +199,10 @@ impl Tree {
             emptied: None,
         });
         pending.due = if written { at } else { pending.first + SETTLE };
+        if written {
+            // It had content since it was found empty: the next truncation is of another save.
+            pending.emptied = None;
+        }
     }
 
     /// A real path as the configuration would name it.
