@@ -78,7 +78,9 @@ fn the_old_process_serves_while_the_build_runs() {
     assert_eq!((pid(&web).to_string(), &web["ready"]), (old.clone(), &json!(true)));
     assert_eq!(get(port, "/"), Some((200, old.clone())));
     std::fs::remove_file(project.path("hold")).unwrap();
-    let web = project.wait("web", "is swapped", |web| web["ready"] == true && pid(web).to_string() != old);
+    let web = project.wait("web", "is swapped", |web| {
+        web["ready"] == true && pid(web).to_string() != old
+    });
     assert_eq!(
         (get(port, "/"), restarts(&web)),
         (Some((200, pid(&web).to_string())), 1)

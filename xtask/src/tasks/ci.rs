@@ -20,6 +20,9 @@ pub fn run() -> Result<()> {
         .context("failed to find the project's root")?;
     let sh = Shell::new().context("failed to find the current directory")?;
     sh.change_dir(root);
+    // The tests wait more than they compute.
+    let threads = 2 * std::thread::available_parallelism().map_or(1, usize::from);
+    let _threads = sh.push_env("RUST_TEST_THREADS", threads.to_string());
     let steps: [(&str, Step); 6] = [
         ("format", |sh| Ok(cmd!(sh, "cargo fmt --all --check").run()?)),
         ("lints", |sh| {
