@@ -27,7 +27,7 @@ pub enum Origin {
     Instance,
 }
 
-/// The origins of [`Own`] variables. No part of what a service is: plans that differ in it alone are equal, and nothing restarts for it.
+/// The origins of `Own` variables. No part of what a service is: plans that differ in it alone are equal, and nothing restarts for it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Origins(pub BTreeMap<String, Origin>);
 
