@@ -1,28 +1,32 @@
 //! Escape sequences in what services write: how long they are, and text without them.
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 
 const ESCAPE: u8 = 0x1b;
 
-/// How long the escape sequence is that `text` begins with; what is not finished reaches to the end.
+/// How long the escape sequence is that `text` begins with (ECMA-48 and ECMA-35); what is not finished reaches to the end, and an
+/// escape that begins none is one alone: what follows it is text, of which a character may have several bytes.
 pub fn length(text: &[u8]) -> usize {
-    let end = match text.get(1) {
-        Some(b'[') => text
-            .iter()
-            .skip(2)
-            .position(|byte| (0x40..=0x7e).contains(byte))
-            .map(|at| at + 3),
+    match text.get(1) {
+        Some(b'[') => with_final(text, 2, 0x20..=0x3f, 0x40..=0x7e),
         // Titles, links and the like end with BEL or `ESC \`.
-        Some(b']' | b'P' | b'_' | b'^' | b'X') => (2..text.len()).find_map(|at| match text[at] {
-            0x07 => Some(at + 1),
-            ESCAPE if text.get(at + 1) == Some(&b'\\') => Some(at + 2),
-            _ => None,
-        }),
-        Some(b'(' | b')' | b'#' | b'%') => Some(3),
-        Some(_) => Some(2),
-        None => Some(1),
-    };
-    end.unwrap_or(text.len()).min(text.len())
+        Some(b']' | b'P' | b'_' | b'^' | b'X') => (2..text.len())
+            .find_map(|at| match text[at] {
+                0x07 => Some(at + 1),
+                ESCAPE if text.get(at + 1) == Some(&b'\\') => Some(at + 2),
+                _ => None,
+            })
+            .unwrap_or(text.len()),
+        Some(0x20..=0x7e) => with_final(text, 1, 0x20..=0x2f, 0x30..=0x7e),
+        Some(_) | None => 1,
+    }
+}
+
+/// Up to the byte that ends a sequence, or to the first that cannot belong to one.
+fn with_final(text: &[u8], from: usize, middle: RangeInclusive<u8>, last: RangeInclusive<u8>) -> usize {
+    let end = from + text[from..].iter().take_while(|byte| middle.contains(byte)).count();
+    end + usize::from(text.get(end).is_some_and(|byte| last.contains(byte)))
 }
 
 /// `text` without its escape sequences.
@@ -53,10 +57,21 @@ mod tests {
         assert_eq!(strip(b"plain").as_ref(), b"plain");
     }
 
+    #[test]
+    fn what_only_follows_an_escape_is_text() {
+        let text = "a\x1b\u{e9}b\x1b(\u{e9}c\x1b[1\u{e9}d\x1b";
+        assert_eq!(strip(text.as_bytes()).as_ref(), "a\u{e9}b\u{e9}c\u{e9}d".as_bytes());
+    }
+
     proptest! {
         #[test]
         fn no_escape_is_left_of_any_bytes(text in prop::collection::vec(prop_oneof![3 => any::<u8>(), 1 => Just(ESCAPE)], 0..60)) {
             prop_assert!(!strip(&text).contains(&ESCAPE));
+        }
+
+        #[test]
+        fn characters_stay_whole(text in "[a-z\u{e9}\u{20ac}\u{1b}\\[\\](#0-9;\u{7}]{0,20}") {
+            prop_assert!(str::from_utf8(&strip(text.as_bytes())).is_ok());
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::time::Duration;
 
+use super::is_gone;
 use crate::process::footprint::Footprint;
 
 pub(in crate::process) fn footprint(pid: u32) -> io::Result<Footprint> {
@@ -14,10 +15,17 @@ pub(in crate::process) fn footprint(pid: u32) -> io::Result<Footprint> {
     };
     for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
         let thread = thread?.path();
-        let status = fs::read_to_string(thread.join("status"))?;
+        let (status, times) = match (
+            fs::read_to_string(thread.join("status")),
+            fs::read_to_string(thread.join("schedstat")),
+        ) {
+            (Ok(status), Ok(times)) => (status, times),
+            // It ended meanwhile: `ESRCH` where its file was already open.
+            (Err(error), _) | (_, Err(error)) if is_gone(&error) => continue,
+            (Err(error), _) | (_, Err(error)) => return Err(error),
+        };
         footprint.switches += number_after(&status, "\nvoluntary_ctxt_switches:").unwrap_or(0);
         // Nanoseconds on a processor come first.
-        let times = fs::read_to_string(thread.join("schedstat"))?;
         footprint.cpu += Duration::from_nanos(number_after(&times, "").unwrap_or(0));
     }
     Ok(footprint)
@@ -32,18 +40,30 @@ fn number_after(text: &str, label: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{BufRead as _, Write as _};
 
     #[test]
-    fn the_footprint_of_this_process_is_there_and_grows_with_work() {
-        let before = footprint(std::process::id()).unwrap();
-        assert!(before.memory > 100 * 1024 && before.cpu > Duration::ZERO, "{before:?}");
-        // A thread that waits for another goes to sleep.
-        std::thread::spawn(|| std::hint::black_box((0..1_000_000_u64).sum::<u64>()))
-            .join()
+    fn the_footprint_of_a_process_is_there_and_grows_with_work() {
+        const WORK: &str = "while read -r _; do i=0; while [ $i -lt 2000 ]; do i=$((i+1)); done; echo done; done";
+        let ((from, mut ask), (answers, to)) = (io::pipe().unwrap(), io::pipe().unwrap());
+        let child = duct::cmd!("sh", "-c", WORK)
+            .stdin_file(from)
+            .stdout_file(to)
+            .start()
             .unwrap();
-        let after = footprint(std::process::id()).unwrap();
+        let mut answers = io::BufReader::new(answers);
+        let mut work = || {
+            ask.write_all(b"\n").unwrap();
+            answers.read_line(&mut String::new()).unwrap();
+            footprint(child.pids()[0]).unwrap()
+        };
+        let (before, after) = (work(), work());
+        drop(ask);
+        child.wait().unwrap();
+        assert!(before.memory > 10 * 1024 && before.cpu > Duration::ZERO, "{before:?}");
+        // It waits for each line.
         assert!(
-            after.cpu > before.cpu && after.switches >= before.switches,
+            after.cpu > before.cpu && after.switches > before.switches,
             "{before:?} {after:?}"
         );
     }
