@@ -165,11 +165,12 @@ fn an_unfinished_line_is_on_disk_and_goes_on_later() {
 fn no_line_is_lost_or_doubled_under_full_load_through_rotation_restarts_and_kills() {
     let project = Project::new()
         .head("[logs]\nmax_size = \"256K\"\nretain = 100000\n")
-        .service("web", "number taken 300000", "min_uptime = 50");
+        .service("web", "number taken more 300000", "min_uptime = 50");
     project.up();
     let log = project.path(OUT);
     let grow = || {
         let before = paths_of(&log).len();
+        project.write("more", "");
         wait_until("some more files are full", || {
             (paths_of(&log).len() > before + 2).then_some(())
         });

@@ -55,7 +55,7 @@ fn perform(word: &str, words: &mut dyn Iterator<Item = String>) {
         "flood" => flood(number(&next())),
         "long" => long(number(&next())),
         "dribble" => dribble(&next()),
-        "number" => number_lines(&next(), number(&next())),
+        "number" => number_lines(&next(), &next(), number(&next())),
         "close" => close(),
         // What its streams are: a terminal or not, and how wide.
         "tty" => replace(&next(), &tty()),
@@ -195,17 +195,23 @@ fn dribble(line: &str) {
     }
 }
 
-/// Lines `PID NUMBER;`, a hundred at a time: the pipe takes so many bytes as a whole or not at all, whenever a kill comes. In
-/// `FILE.PID` stands how many lines it has taken.
-fn number_lines(file: &str, lines: u64) {
+/// Writes so many lines `PID NUMBER;` as fast as it can whenever the file `more` appears, which it takes. A hundred at a time: the pipe
+/// takes so many bytes as a whole or not at all, whenever a kill comes. In `FILE.PID` stands how many lines it has taken.
+fn number_lines(file: &str, more: &str, lines: u64) -> ! {
     let pid = std::process::id();
     let taken = fs::File::create(format!("{file}.{pid}")).unwrap();
-    for first in (0..lines).step_by(100) {
-        let lines: String = (first..first + 100).map(|line| format!("{pid} {line};\n")).collect();
-        let written = rustix::io::write(std::io::stdout(), lines.as_bytes()).unwrap();
-        assert_eq!(written, lines.len());
-        let text = (first + 100).to_string();
-        std::os::unix::fs::FileExt::write_all_at(&taken, text.as_bytes(), 0).unwrap();
+    let mut first = 0;
+    loop {
+        wait_for(more);
+        fs::remove_file(more).unwrap();
+        let end = first + lines;
+        while first < end {
+            let lines: String = (first..first + 100).map(|line| format!("{pid} {line};\n")).collect();
+            let written = rustix::io::write(std::io::stdout(), lines.as_bytes()).unwrap();
+            assert_eq!(written, lines.len());
+            first += 100;
+            std::os::unix::fs::FileExt::write_all_at(&taken, first.to_string().as_bytes(), 0).unwrap();
+        }
     }
 }
 
