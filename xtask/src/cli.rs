@@ -84,12 +84,6 @@ pub enum Verb {
     Ci,
     /// Measure this build: restarts, starts, stops, memory, the watch
     Bench(Bench),
-    /// Guards a supervisor; started by `dev`
-    #[command(hide = true)]
-    Keeper(Internal),
-    /// Supervises a stack; started by its keeper
-    #[command(hide = true)]
-    Supervisor(Supervisor),
 }
 
 /// `dev`.
@@ -410,26 +404,6 @@ pub enum Engine {
     Compose,
     /// Deployments, Services, Jobs and what they need
     Kubernetes,
-}
-
-/// What the hidden verbs are given.
-#[derive(Debug, Args)]
-pub struct Internal {
-    /// Where logs and state are kept
-    pub state_dir: PathBuf,
-    /// The profile
-    pub profile: String,
-}
-
-/// What the supervisor is given.
-#[derive(Debug, Args)]
-pub struct Supervisor {
-    /// Where logs and state are kept
-    pub state_dir: PathBuf,
-    /// The profile
-    pub profile: String,
-    /// Where to listen
-    pub socket: PathBuf,
 }
 
 fn parse_level(text: &str) -> Result<Level, String> {

@@ -1,10 +1,13 @@
 //! Parses the command line, prints the error, picks the exit code.
 
 use clap::Parser as _;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match xtask::run(xtask::cli::Cli::parse()) {
+    let args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let done = xtask::run_internal(&args).unwrap_or_else(|| xtask::run(xtask::cli::Cli::parse()));
+    match done {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             anstream::eprintln!("{}", xtask::commands::describe(&error));

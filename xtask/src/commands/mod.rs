@@ -113,7 +113,5 @@ fn verb(cli: Cli) -> Result<u8> {
         Verb::Export(args) => export::run(&workspace()?, &args),
         Verb::Ci => crate::tasks::ci::run().map(|()| 0),
         Verb::Bench(args) => crate::tasks::bench::run(&args.names, args.rounds).map(|()| 0),
-        Verb::Keeper(args) => crate::keeper::run(&args.state_dir, &args.profile).map(|()| 0),
-        Verb::Supervisor(args) => crate::supervisor::run(&args.state_dir, &args.profile, args.socket).map(|()| 0),
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Writer and readers both look here, so that they agree on what belongs to a log. It decides nothing (see `rotation`).
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -64,38 +66,73 @@ pub(super) fn real(log: &Path) -> PathBuf {
     path
 }
 
-/// What was left of compressing files of `log` when that was cut short.
-pub(super) fn unfinished(log: &Path) -> io::Result<Vec<PathBuf>> {
-    let log = &real(log);
-    let mut paths = Vec::new();
-    for entry in found(fs::read_dir(directory(log)))?.into_iter().flatten() {
-        let name = entry?.file_name();
-        let compressed = name.to_str().and_then(|name| name.strip_suffix(UNFINISHED));
-        if compressed.is_some_and(|name| rotation::parse_rotated(name_of(log), name).is_some()) {
-            paths.push(log.with_file_name(name));
-        }
+/// The names in directories of logs, each read once: a hundred logs that are opened together lie in one directory.
+#[derive(Debug, Default)]
+pub struct Listings(HashMap<PathBuf, Vec<String>>);
+
+impl Listings {
+    /// The names of the files that begin as the rotated ones of `log` do; none of a directory that cannot be read.
+    fn beside(&mut self, log: &Path) -> impl Iterator<Item = &str> {
+        let start = rotation::rotated_start(name_of(log));
+        let names = match self.0.entry(directory(log).to_owned()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(names_in(directory(log)).unwrap_or_default()),
+        };
+        let from = names.partition_point(|name| *name < start);
+        let names = names[from..].iter().map(String::as_str);
+        names.take_while(move |name| name.starts_with(&start))
     }
-    Ok(paths)
+}
+
+/// What was left of compressing files of `log` when that was cut short.
+pub(super) fn unfinished(log: &Path, listings: &mut Listings) -> Vec<PathBuf> {
+    let log = &real(log);
+    let compressed = |name: &&str| {
+        name.strip_suffix(UNFINISHED)
+            .and_then(|name| rotated_at(log, name))
+            .is_some()
+    };
+    let unfinished = listings.beside(log).filter(compressed);
+    unfinished.map(|name| log.with_file_name(name)).collect()
 }
 
 /// When `log` was rotated, oldest first; nothing where the directory is missing.
 pub(super) fn rotations(log: &Path) -> io::Result<Vec<Timestamp>> {
     let log = &real(log);
-    let mut stamps = Vec::new();
+    let names = names_in(directory(log))?;
+    Ok(stamps(names.iter().filter_map(|name| rotated_at(log, name))))
+}
+
+/// The same of directories that are already read.
+pub(super) fn listed_rotations(log: &Path, listings: &mut Listings) -> Vec<Timestamp> {
+    let log = &real(log);
+    stamps(listings.beside(log).filter_map(|name| rotated_at(log, name)))
+}
+
+fn stamps(stamps: impl Iterator<Item = Timestamp>) -> Vec<Timestamp> {
+    let mut stamps: Vec<Timestamp> = stamps.collect();
+    stamps.sort_unstable();
+    // A file that is being compressed is there twice.
+    stamps.dedup();
+    stamps
+}
+
+fn rotated_at(log: &Path, name: &str) -> Option<Timestamp> {
+    rotation::parse_rotated(name_of(log), name).map(|(stamp, _)| stamp)
+}
+
+/// The names of all files in a directory, in order.
+fn names_in(directory: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
     // Twice, because one pass can miss a file that is replaced by its compressed form meanwhile.
     for _ in 0..2 {
-        for entry in found(fs::read_dir(directory(log)))?.into_iter().flatten() {
-            let name = entry?.file_name();
-            stamps.extend(
-                name.to_str()
-                    .and_then(|name| rotation::parse_rotated(name_of(log), name))
-                    .map(|(stamp, _)| stamp),
-            );
+        for entry in found(fs::read_dir(directory))?.into_iter().flatten() {
+            names.extend(entry?.file_name().into_string());
         }
     }
-    stamps.sort_unstable();
-    stamps.dedup();
-    Ok(stamps)
+    names.sort_unstable();
+    names.dedup();
+    Ok(names)
 }
 
 /// The directory `log` lies in.

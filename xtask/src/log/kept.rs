@@ -9,6 +9,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
+use super::archive::Listings;
 use super::{archive, compress, rotation};
 
 /// The rotated files that are kept, oldest first.
@@ -20,11 +21,11 @@ pub(super) struct Kept {
 impl Kept {
     /// Learns what earlier writers of `log` rotated, removes what is too much or was left half done, and has compressed what they did
     /// not get to.
-    pub(super) fn take_up(log: &Path, retain: u32, compress: bool) -> Kept {
+    pub(super) fn take_up(log: &Path, retain: u32, compress: bool, listings: &mut Listings) -> Kept {
         let mut kept = Kept {
-            rotated: archive::rotations(log).unwrap_or_default().into(),
+            rotated: archive::listed_rotations(log, listings).into(),
         };
-        for unfinished in archive::unfinished(log).unwrap_or_default() {
+        for unfinished in archive::unfinished(log, listings) {
             // One that cannot be removed is in nobody's way.
             let _ = fs::remove_file(unfinished);
         }

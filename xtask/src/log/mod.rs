@@ -40,7 +40,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-pub use archive::empty;
+pub use archive::{Listings, empty};
 pub use events::EventLog;
 pub use losses::{Health, Lost};
 pub use pump::{Observer, Pump, pump};

@@ -49,6 +49,11 @@ pub fn parse_rotated(log: &str, name: &str) -> Option<(Timestamp, bool)> {
     Some((parse_name_stamp(stamp)?, compressed))
 }
 
+/// What the names of all files begin with that were rotated away from `log` (a file name).
+pub fn rotated_start(log: &str) -> String {
+    format!("{}.", split_extension(log).0)
+}
+
 fn split_extension(log: &str) -> (&str, &str) {
     match log.strip_suffix(".log") {
         Some(base) => (base, ".log"),

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 
 use super::Stamp;
+use super::archive::Listings;
 use super::file::{Found, Open};
 use super::kept::Kept;
 use super::line;
@@ -52,9 +53,14 @@ impl LogFile {
     /// Opens the log, makes missing directories, and finishes what a crash left of earlier rotations. Never fails: a file that
     /// cannot be opened is tried again with every write.
     pub fn open(config: LogConfig) -> Arc<LogFile> {
+        Self::open_listed(config, &mut Listings::default())
+    }
+
+    /// The same for one of many logs, with the directories that are already read.
+    pub fn open_listed(config: LogConfig, listings: &mut Listings) -> Arc<LogFile> {
         let health = Arc::new(Mutex::new(Health::default()));
         let writer = config.path.clone().map(|path| {
-            let mut writer = Writer::new(path, config, health.clone());
+            let mut writer = Writer::new(path, config, health.clone(), listings);
             let _ = writer.open();
             Mutex::new(writer)
         });
@@ -145,9 +151,9 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(path: PathBuf, config: LogConfig, health: Arc<Mutex<Health>>) -> Writer {
+    fn new(path: PathBuf, config: LogConfig, health: Arc<Mutex<Health>>, listings: &mut Listings) -> Writer {
         Writer {
-            kept: Kept::take_up(&path, config.retain, config.compress),
+            kept: Kept::take_up(&path, config.retain, config.compress, listings),
             path,
             config,
             file: None,

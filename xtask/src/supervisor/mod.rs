@@ -184,6 +184,7 @@ impl Supervisor {
             self.settle_trees(now);
             self.answer_waiters(now);
             self.write_state();
+            self.logs.end_turn();
         }
     }
 

@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 #[derive(Default)]
 pub(super) struct Logs {
     files: HashMap<PathBuf, (LogConfig, Arc<LogFile>)>,
+    /// The directories of logs as they were in this turn, in which many may be opened.
+    listings: log::Listings,
 }
 
 /// Looks for a pattern in each line of both streams until it is found once.
@@ -79,6 +81,11 @@ impl Logs {
         Ok(())
     }
 
+    /// What was read for the logs opened in this turn is old in the next.
+    pub(super) fn end_turn(&mut self) {
+        self.listings = log::Listings::default();
+    }
+
     fn file(&mut self, plan: &ServicePlan, path: Option<PathBuf>) -> Arc<LogFile> {
         let rotation = plan.rotation;
         // That the format is one was proven when it was read.
@@ -100,7 +107,7 @@ impl Logs {
             }
             return file.clone();
         }
-        let file = LogFile::open(config.clone());
+        let file = LogFile::open_listed(config.clone(), &mut self.listings);
         self.files.insert(path, (config, file.clone()));
         file
     }
