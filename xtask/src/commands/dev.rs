@@ -45,10 +45,12 @@ pub(super) fn run(workspace: &Workspace, args: Dev) -> Result<u8> {
     let plan = workspace.plan(profile, &invocation)?;
     let paths = workspace.stack(&plan.profile)?;
     let taken_ids = replace::make_room(&paths, &plan, args.replace)?;
-    tasks::build::run(&plan.builds, &invocation.shell, &workspace.place())?;
+    let built = tasks::build::run(&plan.builds, &invocation.shell, &workspace.place());
+    // The terminal's Ctrl-C ends the task, too: that is no failure of its.
     if matches!(wakes.try_recv(), Ok(Wake::Interrupted)) {
         return Ok(follow::KILLED);
     }
+    built?;
     let session = Session {
         workspace,
         args: &args,
@@ -190,6 +192,10 @@ impl follow::Launched for Session<'_> {
 
     fn ended(&self, profile: &str) -> Result<()> {
         super::stop::await_end(self.paths, profile)
+    }
+
+    fn clear(&self) -> Result<()> {
+        starter::clear(self.paths)
     }
 
     fn profile(&self) -> String {

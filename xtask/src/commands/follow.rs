@@ -3,7 +3,8 @@
 
 use super::stacks;
 use crate::ipc::client::{Connection, Unanswered};
-use crate::ipc::protocol::{Failure, Reply, Request, Stack};
+use crate::ipc::protocol::{Failure, Reply, Request, SILENCE, Stack};
+use crate::lifecycle::Monotonic;
 use crate::log::grace::Grace;
 use crate::log::parse_name;
 use crate::log::reader::{Follow, Line, LineStream, Selection};
@@ -109,9 +110,10 @@ impl<'a> Follower<'a> {
         self.show(&unfinished)
     }
 
-    /// Waits until there may be something to print or something else happens; none when nothing can happen any more.
-    pub(super) fn wait(&self, wakes: &Receiver<Wake>) -> Option<Wake> {
-        let Some(deadline) = self.grace.deadline() else {
+    /// Waits until there may be something to print, something else happens, or it is `at_most` that late; none when nothing can happen
+    /// any more.
+    pub(super) fn wait(&self, wakes: &Receiver<Wake>, at_most: Option<Monotonic>) -> Option<Wake> {
+        let Some(deadline) = self.grace.deadline().into_iter().chain(at_most).min() else {
             return wakes.recv().ok();
         };
         match wakes.recv_timeout(deadline.saturating_sub(clock::monotonic())) {
@@ -202,6 +204,8 @@ pub(super) trait Launched {
     fn others(&self, stack: &Stack, failures: &[Failure]);
     /// The stack has ended: waits for its last process.
     fn ended(&self, profile: &str) -> Result<()>;
+    /// Ends what a supervisor that was killed together with its keeper has left.
+    fn clear(&self) -> Result<()>;
     /// The profile's name.
     fn profile(&self) -> String;
     /// Where everything arrives.
@@ -219,7 +223,7 @@ pub(super) fn receive_all(
         .name("replies".to_owned())
         .spawn(move || {
             loop {
-                let reply = connection.receive();
+                let reply = connection.receive_any();
                 if matches!(reply, Ok(Reply::Done { .. })) && connection.wait_without_limit().is_err() {
                     return;
                 }
@@ -250,8 +254,18 @@ pub(super) fn follow(
     let profile = by.profile();
     let mut interrupts = 0;
     let mut failed = Vec::new();
+    // From Ctrl-C on the supervisor owes signs of life.
+    let mut silent_at = None;
     loop {
-        let wake = follower.wait(by.wakes()).context("nothing can arrive any more")?;
+        let wake = follower
+            .wait(by.wakes(), silent_at)
+            .context("nothing can arrive any more")?;
+        if silent_at.is_some_and(|at| at <= clock::monotonic()) {
+            return Err(Unanswered::Silent).with_context(|| format!("failed to stop {profile}"));
+        }
+        if matches!(wake, Wake::Reply(_)) {
+            silent_at = silent_at.map(|_| clock::monotonic() + SILENCE);
+        }
         match wake {
             Wake::Logs => {}
             // Somebody took the ownership away before our Ctrl-C arrived.
@@ -271,12 +285,14 @@ pub(super) fn follow(
             )) => {}
             Wake::Reply(Err(Unanswered::Closed | Unanswered::Leaving)) => {
                 by.ended(&profile)?;
+                by.clear()?;
                 bail!("the supervisor of {profile} ended without a word; what it ran was ended, see supervisor.log");
             }
             Wake::Reply(Err(error)) => return Err(error.into()),
             Wake::Interrupted if !owner => return Ok(0),
             Wake::Interrupted => {
                 interrupts += 1;
+                silent_at.get_or_insert_with(|| clock::monotonic() + SILENCE);
                 interrupt(&mut asking, interrupts, &profile)?;
             }
         }
@@ -286,6 +302,7 @@ pub(super) fn follow(
                 return Ok(0);
             }
             interrupts = 1;
+            silent_at = Some(clock::monotonic() + SILENCE);
             asking.send(Request::Leave)?;
         }
     }

@@ -44,7 +44,7 @@ pub(super) fn for_each(
     Ok(())
 }
 
-fn details(running: &mut Running, services: Vec<String>) -> Result<Vec<Details>> {
+pub(super) fn details(running: &mut Running, services: Vec<String>) -> Result<Vec<Details>> {
     running.connection.send(Request::Details { services })?;
     match running.connection.receive()? {
         Reply::Details(details) => Ok(details),

@@ -57,7 +57,7 @@ pub(super) fn run(workspace: &Workspace, args: &Logs) -> Result<u8> {
     let mut follower = Follower::new(follow, style, sender, Box::new(choose))?;
     loop {
         follower.print()?;
-        match follower.wait(&wakes) {
+        match follower.wait(&wakes, None) {
             Some(Wake::Logs) => {}
             Some(Wake::Interrupted | Wake::Reply(_)) | None => {
                 follower.print_rest()?;

@@ -19,6 +19,7 @@ pub(super) fn run(workspace: &Workspace, args: &Restart) -> Result<u8> {
             known
         };
         let plan = workspace.plan(Some(&running.status.profile), &invocation)?;
+        let services = remaining(services, &plan, &args.services)?;
         build(workspace, &plan, &services, &invocation)?;
         let (plan, invocation) = (Box::new(plan), Box::new(invocation));
         running.connection.ask(Request::Restart {
@@ -28,6 +29,26 @@ pub(super) fn run(workspace: &Workspace, args: &Restart) -> Result<u8> {
         })
     })?;
     Ok(0)
+}
+
+/// The services that are still in the plan. One that was named and is not cannot be restarted by the present `dev.toml`.
+fn remaining(services: Vec<String>, plan: &Plan, named: &[String]) -> Result<Vec<String>> {
+    let (remaining, gone): (Vec<String>, Vec<String>) = services
+        .into_iter()
+        .partition(|name| plan.services.iter().any(|service| service.name == *name));
+    if gone.is_empty() {
+        return Ok(remaining);
+    }
+    let text = format!(
+        "{}: no longer in profile {}; `cargo xtask dev` stops what is gone and starts what is new",
+        gone.join(", "),
+        plan.profile
+    );
+    if !named.is_empty() && !named.contains(&"all".to_owned()) {
+        bail!(text);
+    }
+    anstream::eprintln!("warning: {text}");
+    Ok(remaining)
 }
 
 /// Runs the builds of these services, each once.

@@ -2,10 +2,9 @@
 
 use super::stacks::{self, Running};
 use super::usage;
-use crate::config::did_you_mean;
+use crate::config::{NamePattern, did_you_mean, is_instance_of};
 use crate::ipc::protocol::{Failure, Stack};
 use anyhow::{Result, bail};
-use globset::Glob;
 
 /// For each stack the names of the services that `patterns` mean; no pattern means all.
 pub(super) fn select(stacks: &[&Stack], patterns: &[String]) -> Result<Vec<Vec<String>>> {
@@ -13,7 +12,7 @@ pub(super) fn select(stacks: &[&Stack], patterns: &[String]) -> Result<Vec<Vec<S
     let everything = ["all".to_owned()];
     let patterns = if patterns.is_empty() { &everything } else { patterns };
     for pattern in patterns {
-        let matches = matcher(pattern)?;
+        let matches = matcher(stacks, pattern)?;
         let mut found = false;
         for (stack, chosen) in stacks.iter().zip(&mut chosen) {
             for service in stack
@@ -94,16 +93,23 @@ pub(super) fn for_each_chosen(
 
 type Matcher = Box<dyn Fn(u32, &str) -> bool>;
 
-fn matcher(pattern: &str) -> Result<Matcher> {
-    if pattern == "all" {
-        return Ok(Box::new(|_, _| true));
-    }
+fn matcher(stacks: &[&Stack], pattern: &str) -> Result<Matcher> {
     if let Ok(wanted) = pattern.parse::<u32>() {
         return Ok(Box::new(move |id, _| id == wanted));
     }
-    let Ok(glob) = Glob::new(pattern) else {
+    let Some(names) = NamePattern::new(pattern) else {
         bail!("`{pattern}` is not a name, a glob or an id")
     };
-    let glob = glob.compile_matcher();
-    Ok(Box::new(move |_, name| glob.is_match(name)))
+    let all = || {
+        stacks
+            .iter()
+            .flat_map(|stack| &stack.services)
+            .map(|service| service.name.as_str())
+    };
+    if !all().any(|name| names.matches(name)) && all().any(|name| is_instance_of(name, pattern)) {
+        // As dev.toml has it: all its copies.
+        let service = pattern.to_owned();
+        return Ok(Box::new(move |_, name| is_instance_of(name, &service)));
+    }
+    Ok(Box::new(move |_, name| names.matches(name)))
 }

@@ -1,6 +1,7 @@
 //! The running stacks of a workspace: finding their supervisors, asking for their status.
 
 use super::workspace::Workspace;
+use crate::config::did_you_mean;
 use crate::ipc::client::Connection;
 use crate::ipc::protocol::{Failure, Reply, Request, Stack};
 use crate::paths::{Lock, StackPaths, remove_if_there};
@@ -42,32 +43,97 @@ fn is_ours(socket: &Path) -> bool {
 }
 
 /// All running stacks, or the one of `profile`, in the order of their profiles' names.
+///
+/// # Errors
+/// When one of them does not answer, or there is no such profile.
 pub(super) fn running(workspace: &Workspace, profile: Option<&str>) -> Result<Vec<Running>> {
-    let mut all = Vec::new();
-    for name in workspace
-        .possible_profiles()
-        .iter()
-        .filter(|name| profile.is_none_or(|profile| profile == *name))
-    {
-        let paths = workspace.stack(name)?;
-        let Some(mut connection) = connect(&paths)? else {
-            continue;
+    all_answer(answering(workspace, profile, Look::Roster)?)
+}
+
+/// The same with the measured columns of the table.
+pub(super) fn measured(workspace: &Workspace, profile: Option<&str>) -> Result<Vec<Running>> {
+    all_answer(answering(workspace, profile, Look::Measured)?)
+}
+
+fn all_answer((running, silent): Answering) -> Result<Vec<Running>> {
+    silent.into_iter().next().map_or(Ok(running), Err)
+}
+
+/// How much of the table is asked for.
+#[derive(Clone, Copy)]
+pub(super) enum Look {
+    /// What the supervisor knows anyway.
+    Roster,
+    /// And what it must measure: processor time, memory, ports.
+    Measured,
+}
+
+/// The stacks that answer, and why the others do not.
+pub(super) type Answering = (Vec<Running>, Vec<anyhow::Error>);
+
+/// For a verb that can do its work on the stacks that answer.
+pub(super) fn answering(workspace: &Workspace, profile: Option<&str>, look: Look) -> Result<Answering> {
+    let mut names = workspace.possible_profiles();
+    if let Some(profile) = profile {
+        ensure!(
+            names.iter().any(|name| name == profile),
+            "no profile `{profile}`{}",
+            did_you_mean(profile, names.iter().map(String::as_str))
+        );
+        names.retain(|name| name == profile);
+    }
+    // Side by side: each that is silent takes its five seconds.
+    let asked: Vec<Result<Option<Running>>> = std::thread::scope(|scope| {
+        let ask = |name: &String| {
+            let paths = workspace.stack(name);
+            scope.spawn(move || paths.and_then(|paths| ask(paths, look)))
         };
-        // One that ends just now runs no more.
-        if let Some(status) = status_of(&paths, &mut connection)? {
-            all.push(Running {
-                paths,
-                status,
-                connection,
-            });
+        let threads: Vec<_> = names.iter().map(ask).collect();
+        let panicked = || {
+            Err(anyhow::anyhow!(
+                "failed to ask a supervisor: the thread that asked panicked"
+            ))
+        };
+        let join = |thread: std::thread::ScopedJoinHandle<'_, _>| thread.join().unwrap_or_else(|_| panicked());
+        threads.into_iter().map(join).collect()
+    });
+    let (mut all, mut silent) = (Vec::new(), Vec::new());
+    for answer in asked {
+        match answer {
+            Ok(running) => all.extend(running),
+            Err(error) => silent.push(error),
         }
     }
-    Ok(all)
+    Ok((all, silent))
+}
+
+/// The stack that has these files, if it runs.
+fn ask(paths: StackPaths, look: Look) -> Result<Option<Running>> {
+    let Some(mut connection) = connect(&paths)? else {
+        return Ok(None);
+    };
+    // One that ends just now runs no more.
+    let status = status_of(&paths, &mut connection, look)?;
+    Ok(status.map(|status| Running {
+        paths,
+        status,
+        connection,
+    }))
+}
+
+/// What did not answer, as one error; `None` when everything did.
+pub(super) fn unanswered(silent: &[anyhow::Error]) -> Option<anyhow::Error> {
+    let lines: Vec<String> = silent.iter().map(|error| format!("{error:#}")).collect();
+    (!lines.is_empty()).then(|| anyhow::anyhow!(lines.join("\n")))
 }
 
 /// The same, for a verb that needs one.
 pub(super) fn running_or_error(workspace: &Workspace, profile: Option<&str>) -> Result<Vec<Running>> {
-    let running = running(workspace, profile)?;
+    some(running(workspace, profile)?)
+}
+
+/// An error where nothing runs.
+pub(super) fn some(running: Vec<Running>) -> Result<Vec<Running>> {
     ensure!(
         !running.is_empty(),
         "no stack is running; start one with `cargo xtask dev`"
@@ -97,9 +163,9 @@ pub(super) fn running_anywhere(own: &StackPaths) -> Result<Vec<Running>> {
             continue;
         };
         let status = if socket == own.socket {
-            status_of(own, &mut connection)?
+            status_of(own, &mut connection, Look::Measured)?
         } else {
-            status(&mut connection).ok().flatten()
+            status(&mut connection, Look::Measured).ok().flatten()
         };
         let Some(status) = status else { continue };
         let Some((state_dir, profile)) = status
@@ -121,8 +187,8 @@ pub(super) fn running_anywhere(own: &StackPaths) -> Result<Vec<Running>> {
 }
 
 /// The status of the stack that has these files; an error names the supervisor.
-fn status_of(paths: &StackPaths, connection: &mut Connection) -> Result<Option<Stack>> {
-    status(connection).with_context(|| {
+fn status_of(paths: &StackPaths, connection: &mut Connection, look: Look) -> Result<Option<Stack>> {
+    status(connection, look).with_context(|| {
         let pid =
             State::read(&paths.state).map_or_else(String::new, |state| format!(" (pid {})", state.supervisor.pid));
         let profile = paths.dir.file_name().unwrap_or_default().display();
@@ -131,10 +197,16 @@ fn status_of(paths: &StackPaths, connection: &mut Connection) -> Result<Option<S
 }
 
 /// The status of a stack; `None` when it ended meanwhile or has no plan yet.
-pub(super) fn status(connection: &mut Connection) -> Result<Option<Stack>> {
+fn status(connection: &mut Connection, look: Look) -> Result<Option<Stack>> {
     use crate::ipc::client::Unanswered;
-    let answer = connection.send(Request::Status).and_then(|()| connection.receive());
+    let request = match look {
+        Look::Roster => Request::Roster,
+        Look::Measured => Request::Status,
+    };
+    let answer = connection.send(request).and_then(|()| connection.receive());
     match answer {
+        // Of an older version, perhaps: this much all know.
+        Err(Unanswered::Refused(_)) if matches!(look, Look::Roster) => status(connection, Look::Measured),
         Ok(Reply::Status(stack)) if stack.profile.is_empty() => Ok(None),
         Ok(Reply::Status(stack)) => Ok(Some(*stack)),
         Ok(other) => bail!("unexpected answer: {other:?}"),

@@ -67,6 +67,15 @@ fn ask(connection: &mut Connection, up: &Up) -> Result<bool, Unanswered> {
     }
 }
 
+/// Ends what a supervisor and its keeper have left that were both killed, unless somebody has started the stack anew.
+pub(super) fn clear(paths: &StackPaths) -> Result<()> {
+    // Whoever starts it just now clears, too.
+    match Lock::try_take(&paths.starting)? {
+        Some(_starting) if stacks::connect(paths)?.is_none() => stacks::clear_stale(paths),
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// Connects to the stack's supervisor, and starts one when there is none; `true` when it was started.
 fn reach(paths: &StackPaths, state_dir: &Path, profile: &str) -> Result<(Connection, bool)> {
     paths.make(state_dir)?;

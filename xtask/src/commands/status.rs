@@ -1,6 +1,6 @@
 //! `status`: the process table of every running stack.
 
-use super::stacks;
+use super::stacks::{self, Look};
 use super::workspace::Workspace;
 use crate::cli::Status;
 use crate::ipc::protocol::Stack;
@@ -8,16 +8,16 @@ use crate::ui;
 use anyhow::Result;
 
 pub(super) fn run(workspace: &Workspace, args: &Status) -> Result<u8> {
-    let running = stacks::running(workspace, args.profile.as_deref())?;
+    let (running, silent) = stacks::answering(workspace, args.profile.as_deref(), Look::Measured)?;
     let stacks: Vec<Stack> = running.into_iter().map(|running| running.status).collect();
     if args.json {
         ui::print(&json(stacks)?)?;
-    } else if stacks.is_empty() {
+    } else if stacks.is_empty() && silent.is_empty() {
         anstream::eprintln!("no stack is running; `cargo xtask dev` starts one");
     } else {
         ui::print(&ui::table::render(&stacks))?;
     }
-    Ok(0)
+    stacks::unanswered(&silent).map_or(Ok(0), Err)
 }
 
 /// The table as JSON, one line.

@@ -1,6 +1,6 @@
 //! `stop`: some services, or whole stacks with their supervisors. Returns 0 only when nothing of theirs is left.
 
-use super::stacks::{self, Running};
+use super::stacks::{self, Look, Running};
 use super::workspace::Workspace;
 use super::{select, usage};
 use crate::cli::Stop;
@@ -16,9 +16,12 @@ use std::time::Duration;
 pub(super) const KEEPER_LIMIT: Duration = Duration::from_secs(10);
 
 pub(super) fn run(workspace: &Workspace, args: &Stop) -> Result<u8> {
-    let running = stacks::running(workspace, args.profile.as_deref())?;
     if !args.services.is_empty() {
-        return stop_services(running, args);
+        return stop_services(stacks::running(workspace, args.profile.as_deref())?, args);
+    }
+    let (running, silent) = stacks::answering(workspace, args.profile.as_deref(), Look::Roster)?;
+    if let Some(error) = stacks::unanswered(&silent).filter(|_| !args.all) {
+        return Err(error);
     }
     if running.len() > 1 && !args.all {
         let names: Vec<&str> = running.iter().map(|running| running.status.profile.as_str()).collect();
@@ -32,7 +35,7 @@ pub(super) fn run(workspace: &Workspace, args: &Stop) -> Result<u8> {
             stacks::clear_stale(&workspace.stack(&profile)?)?;
         }
     }
-    if running.is_empty() {
+    if running.is_empty() && silent.is_empty() {
         anstream::eprintln!("no stack is running");
     }
     for stack in running {
@@ -40,7 +43,7 @@ pub(super) fn run(workspace: &Workspace, args: &Stop) -> Result<u8> {
         stop_stack(stack, args.timeout)?;
         anstream::eprintln!("stopped {profile}");
     }
-    Ok(0)
+    stacks::unanswered(&silent).map_or(Ok(0), Err)
 }
 
 fn stop_services(running: Vec<Running>, args: &Stop) -> Result<u8> {

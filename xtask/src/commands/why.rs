@@ -19,7 +19,7 @@ const EARLIER_LINES: usize = 3;
 const STOPPED_LINES: usize = 20;
 
 pub(super) fn run(workspace: &Workspace, args: &One) -> Result<u8> {
-    let mut running = stacks::running(workspace, args.profile.as_deref())?;
+    let mut running = stacks::measured(workspace, args.profile.as_deref())?;
     if running.is_empty() {
         return stopped(workspace, args);
     }

@@ -12,6 +12,7 @@ mod decode_service;
 pub mod env_file;
 pub mod expand;
 pub mod nearest;
+mod pattern;
 mod problem;
 mod section;
 mod service;
@@ -29,6 +30,7 @@ use std::collections::BTreeMap;
 pub use container::{Container, ImageBuild, Network};
 pub use cron::CronLine;
 pub use nearest::did_you_mean;
+pub use pattern::{NamePattern, is_instance_of};
 pub use problem::{Located, Place, Problem, Problems};
 pub use service::{Autorestart, Condition, Dependency, EnvValue, Port, Probe, Ready, Rotation, Service, Watch};
 pub use signal::Signal;
@@ -96,6 +98,8 @@ pub struct Profile {
 
 /// The `state_dir` of a text, as far as it can be read: a broken `dev.toml` must not hide what runs.
 pub fn state_dir(text: &str) -> Option<String> {
+    // Most say nothing of it, and every command asks.
+    text.contains("state_dir").then_some(())?;
     text.parse::<toml::Table>()
         .ok()?
         .get("state_dir")?

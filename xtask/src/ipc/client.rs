@@ -92,23 +92,34 @@ impl Connection {
     /// After five seconds of silence, or when the connection ends.
     pub fn receive(&mut self) -> Result<Reply, Unanswered> {
         loop {
-            let mut line = String::new();
-            match self.reader.read_line(&mut line) {
-                Ok(0) => return Err(Unanswered::Closed),
-                Ok(_) => {}
-                Err(error) => return Err(unanswered(error)),
-            }
-            match serde_json::from_str(&line).map_err(|_| Unanswered::Foreign)? {
+            match self.receive_any()? {
                 Reply::Working => {}
-                Reply::Leaving => return Err(Unanswered::Leaving),
-                Reply::Refused(why) => return Err(Unanswered::Refused(why)),
-                reply @ (Reply::Done { .. }
-                | Reply::Status(_)
-                | Reply::Invocation(_)
-                | Reply::Details(_)
-                | Reply::Owner(_)
-                | Reply::Ended { .. }) => return Ok(reply),
+                reply => return Ok(reply),
             }
+        }
+    }
+
+    /// The next reply, which may be a sign of life.
+    ///
+    /// # Errors
+    /// See [`Connection::receive`].
+    pub fn receive_any(&mut self) -> Result<Reply, Unanswered> {
+        let mut line = String::new();
+        match self.reader.read_line(&mut line) {
+            Ok(0) => return Err(Unanswered::Closed),
+            Ok(_) => {}
+            Err(error) => return Err(unanswered(error)),
+        }
+        match serde_json::from_str(&line).map_err(|_| Unanswered::Foreign)? {
+            Reply::Leaving => Err(Unanswered::Leaving),
+            Reply::Refused(why) => Err(Unanswered::Refused(why)),
+            reply @ (Reply::Working
+            | Reply::Done { .. }
+            | Reply::Status(_)
+            | Reply::Invocation(_)
+            | Reply::Details(_)
+            | Reply::Owner(_)
+            | Reply::Ended { .. }) => Ok(reply),
         }
     }
 

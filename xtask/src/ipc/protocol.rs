@@ -72,6 +72,8 @@ pub enum Request {
     },
     /// The process table.
     Status,
+    /// The same without what must be measured: processor time, memory, ports. Supervisors of older versions refuse it.
+    Roster,
     /// Empty the log files.
     Flush {
         /// The services' names.

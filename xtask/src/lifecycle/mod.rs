@@ -317,8 +317,14 @@ impl Service {
     /// Why it is not as wanted, as far as the service itself knows.
     pub fn reason(&self) -> Option<String> {
         let building = matches!(self.state, State::Launching(_)) && matches!(self.turn, Turn::Building(_));
+        let between = self.restart.as_ref().filter(|_| {
+            // A launch that failed between two runs is the trouble itself.
+            self.trouble.is_none() && matches!(self.state, State::WaitingRestart { .. })
+        });
+        let between = between.map(|cause| format!("restarting: {cause}"));
         let parts: Vec<&str> = [
             self.trouble.as_deref(),
+            between.as_deref(),
             building.then_some("builds"),
             self.build_failure.as_deref(),
             self.watch_suspended.as_deref(),

@@ -107,6 +107,11 @@ fn choose_profile(config: &Config, asked: Option<&str>) -> Result<String, Proble
     Err(Problems(config.file.clone(), vec![Problem { place: None, message }]))
 }
 
+/// Whether a word of `--only` or `--except` means the service of this name.
+fn means(word: &str, name: &str) -> bool {
+    config::NamePattern::new(word).is_some_and(|pattern| pattern.matches(name))
+}
+
 /// One resolution under way: what it works on, and what it has found wrong.
 pub(super) struct Resolver<'a> {
     pub(super) config: &'a Config,
@@ -142,17 +147,19 @@ impl<'a> Resolver<'a> {
     fn select(&mut self, listed: &[String]) -> Vec<String> {
         let options = &self.invocation.options;
         for (flag, given) in [("--only", &options.only), ("--except", &options.except)] {
-            for name in given.iter().filter(|name| !listed.contains(name)) {
+            for word in given.iter().filter(|word| !listed.iter().any(|name| means(word, name))) {
+                let nearest = config::did_you_mean(word, listed.iter().map(String::as_str));
                 let message = format!(
-                    "{flag} {name}: this profile has no such service; it has {}",
+                    "{flag} {word}: this profile has no such service; it has {}{nearest}",
                     listed.join(", ")
                 );
                 self.problem(None, message);
             }
         }
         let mut seen = BTreeSet::new();
+        let is_in = |given: &[String], name: &str| given.iter().any(|word| means(word, name));
         let chosen =
-            |name: &&String| (options.only.is_empty() || options.only.contains(name)) && !options.except.contains(name);
+            |name: &&String| (options.only.is_empty() || is_in(&options.only, name)) && !is_in(&options.except, name);
         let names: Vec<String> = listed
             .iter()
             .filter(chosen)

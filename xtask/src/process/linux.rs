@@ -5,6 +5,7 @@ mod footprint;
 mod sockets;
 mod stat;
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::sync::MutexGuard;
@@ -80,6 +81,51 @@ pub(super) fn processes() -> io::Result<Vec<Process>> {
     Ok(processes)
 }
 
+/// Everything below this process; `None` where the kernel does not tell children or orphans are not ours. One that is born or dies
+/// meanwhile may be missed.
+pub(super) fn descendants() -> io::Result<Option<Vec<Process>>> {
+    let me = std::process::id();
+    if !is_subreaper() || !std::path::Path::new("/proc/thread-self/children").exists() {
+        return Ok(None);
+    }
+    let mut below = Vec::new();
+    let mut seen = HashSet::from([me]);
+    let mut parents = vec![me];
+    while let Some(parent) = parents.pop() {
+        for pid in children_of(parent)?.into_iter().filter(|pid| seen.insert(*pid)) {
+            match stat::read(pid) {
+                Ok(process) => below.extend(process),
+                Err(error) if is_gone(&error) => continue,
+                Err(error) => return Err(error),
+            }
+            parents.push(pid);
+        }
+    }
+    Ok(Some(below))
+}
+
+/// The children of a process, whichever of its threads they belong to; none of one that is gone.
+fn children_of(pid: u32) -> io::Result<Vec<u32>> {
+    let mut children = Vec::new();
+    let threads = match fs::read_dir(format!("/proc/{pid}/task")) {
+        Ok(threads) => threads,
+        Err(error) if is_gone(&error) => return Ok(children),
+        Err(error) => return Err(error),
+    };
+    for thread in threads {
+        match thread.and_then(|thread| fs::read_to_string(thread.path().join("children"))) {
+            Ok(list) => children.extend(pids_in(&list)),
+            Err(error) if is_gone(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(children)
+}
+
+fn pids_in(list: &str) -> impl Iterator<Item = u32> {
+    list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok())
+}
+
 /// Our children, adopted ones included. The kernel gives orphans to the first thread, and that one spawns, too. While
 /// the lock is held none is reaped, and so none is skipped by the kernel's cursor.
 pub(super) fn own_children(_table: &MutexGuard<'_, Table>) -> Option<Vec<u32>> {
@@ -87,11 +133,7 @@ pub(super) fn own_children(_table: &MutexGuard<'_, Table>) -> Option<Vec<u32>> {
         return None;
     }
     let list = fs::read_to_string(format!("/proc/self/task/{}/children", std::process::id())).ok()?;
-    Some(
-        list.split_ascii_whitespace()
-            .filter_map(|pid| pid.parse().ok())
-            .collect(),
-    )
+    Some(pids_in(&list).collect())
 }
 
 /// The kernel's soft limit of realtime processor time, set for as long as it lives to a number beyond any use that says

@@ -47,4 +47,4 @@ pub use ports::{Holder, Listener, holders, listening};
 pub use program::resolve_program;
 pub use rustix::process::Signal;
 pub use streams::{LONGEST_TERMINAL_LINE, Stdio};
-pub use tree::{Process, Snapshot, TreeRoot, Usage, arguments, snapshot, usage};
+pub use tree::{Process, Snapshot, TreeRoot, Usage, arguments, snapshot, snapshot_below, usage};

@@ -27,6 +27,10 @@ impl Supervisor {
                 let status = self.status(now);
                 self.clients.send(client, &Reply::Status(Box::new(status)));
             }
+            Request::Roster => {
+                let roster = self.roster(now);
+                self.clients.send(client, &Reply::Status(Box::new(roster)));
+            }
             Request::Shutdown => self.shut_down(client, now),
             // Decided here: the news of a lost ownership may still be on its way to the client.
             Request::Leave if self.lease == Some(client) || self.leaving => self.shut_down(client, now),

@@ -54,12 +54,21 @@ impl UsageHistory {
 impl Supervisor {
     pub(super) fn status(&mut self, now: Now) -> Stack {
         let measured = self.measure();
+        self.table(&measured, now)
+    }
+
+    /// The table without what must be measured.
+    pub(super) fn roster(&mut self, now: Now) -> Stack {
+        self.table(&HashMap::new(), now)
+    }
+
+    fn table(&mut self, measured: &HashMap<RunId, Measured>, now: Now) -> Stack {
         let live: Vec<RunId> = self.runs.keys().copied().collect();
         self.usage.last.retain(|run, _| live.contains(run));
         let ids: Vec<ServiceId> = self.fleet.members().map(|(id, _)| id).collect();
         let services = ids
             .into_iter()
-            .filter_map(|id| self.service_status(id, &measured, now))
+            .filter_map(|id| self.service_status(id, measured, now))
             .collect();
         let plan = self.plan.as_ref();
         Stack {
@@ -78,7 +87,7 @@ impl Supervisor {
     fn measure(&self) -> HashMap<RunId, Measured> {
         let runs: Vec<RunId> = self.runs.keys().copied().collect();
         let roots: Vec<TreeRoot> = self.runs.values().map(|live| live.root).collect();
-        let Ok(snapshot) = process::snapshot() else {
+        let Ok(snapshot) = process::snapshot_below() else {
             return HashMap::new();
         };
         let trees = snapshot.members(&roots);

@@ -42,8 +42,10 @@ fn facts(row: &ServiceStatus, details: &Details) -> Vec<String> {
     say((row.status == "errored").then(|| format!("`cargo xtask start {name}` tries again")));
     say((row.status == "blocked").then(|| "it is launched as soon as the port is free".to_owned()));
     say(details.restart_in_ms.map(|left| {
-        let cause = details.restart.as_deref().unwrap_or("asked by command");
-        format!("the next run is due in {}: {cause}", duration(left))
+        let told = row.reason.as_deref().unwrap_or_default();
+        let cause = details.restart.as_ref().filter(|cause| !told.contains(cause.as_str()));
+        let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
+        format!("the next run is due in {}{cause}", duration(left))
     }));
     let due = details.restart.as_ref().filter(|_| details.restart_in_ms.is_none());
     say(due.map(|cause| format!("a restart is due: {cause}")));
