@@ -231,7 +231,13 @@ fn only_and_except_choose_services() {
     );
     project
         .run(&["dev", "-d", "--only", "wbe"])
-        .says(&["error: ", "wbe", "web"]);
+        .code(1)
+        .says(&["error: ", "wbe", "did you mean `web`?"]);
+    project
+        .run(&["dev", "-d", "--wait", "--only", "*b", "--except", "job"])
+        .ok();
+    let running: Vec<_> = project.stacks()[0]["services"].as_array().unwrap().clone();
+    assert_eq!((running.len(), &running[0]["name"]), (1, &"web".into()));
 }
 
 #[test]

@@ -69,6 +69,26 @@ fn what_was_stopped_or_errored_starts_with_the_next_dev() {
 }
 
 #[test]
+fn restart_of_what_is_no_longer_in_the_profile_says_so() {
+    let project = pair();
+    let api = pid(&project.up().service_status("api"));
+    project.write(
+        "dev.toml",
+        &project.read("dev.toml").replace("\"web\", \"api\"", "\"web\""),
+    );
+    project
+        .run(&["restart", "api"])
+        .code(1)
+        .says(&["error: api: no longer in profile dev"]);
+    project
+        .run(&["restart"])
+        .ok()
+        .says(&["warning: api: no longer in profile dev"]);
+    assert_eq!(pid(&project.service_status("api")), api);
+    assert_eq!(restarts(&project.wait_ready("web")), 1);
+}
+
+#[test]
 fn a_broken_edit_is_refused_and_the_stack_stays_as_it_is() {
     let project = pair();
     let before = project.up().stacks();

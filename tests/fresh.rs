@@ -118,6 +118,20 @@ fn a_cancelled_build_is_no_success() {
 }
 
 #[test]
+fn start_builds_what_the_service_depends_on_too() {
+    let project = built("build = 'compile'");
+    project.edit("services = ['web']", "services = ['web', 'app']\n[services.app]\nscript = 'sleep'\nargs = '1000'\ndepends_on = ['web']\nmin_uptime = 50");
+    project.up().run(&["stop"]).ok();
+    project.up().run(&["stop", "app", "web"]).ok();
+    project.write("src/main.ts", "two");
+    project
+        .run(&["start", "app"])
+        .ok()
+        .says(&["building compile: src/main.ts changed"]);
+    assert_eq!(project.wait_ready("web")["status"], "online");
+}
+
+#[test]
 fn start_and_restart_build_first() {
     let project = built("build = 'compile'");
     project.up().run(&["stop", "web"]).ok();

@@ -40,6 +40,19 @@ fn a_second_ctrl_c_kills_at_once_and_exits_130() {
 }
 
 #[test]
+fn ctrl_c_while_it_builds_exits_130_and_is_no_failure_of_the_task() {
+    let project = Project::new()
+        .service("web", "", "build = \"slow\"")
+        .toml("[tasks.slow]\nscript = \"PUPPET\"\nargs = \"pid begun wait-for never\"");
+    let dev = project.start(&["dev"]);
+    project.pid_in("begun");
+    dev.press_ctrl_c();
+    let run = dev.wait().code(130);
+    assert!(!run.stderr.contains("error: "), "{run}");
+    project.wait_nothing_left();
+}
+
+#[test]
 fn a_signal_that_asks_the_followed_dev_to_end_stops_the_stack() {
     for signal in [Signal::TERM, Signal::HUP] {
         let port = free_port();

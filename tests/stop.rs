@@ -70,6 +70,11 @@ fn instances_are_services_of_their_own_and_can_be_named_together() {
     assert!(project.read("env.json").contains("\"XTASK_INSTANCE\":\"1\""));
     project.run(&["stop", "web*"]).ok();
     assert_eq!(project.service_status("web-0")["status"], "stopped");
+    // As dev.toml names it.
+    project.run(&["start", "web"]).ok();
+    for name in ["web-0", "web-1"] {
+        project.wait_ready(name);
+    }
 }
 
 #[test]
@@ -79,6 +84,19 @@ fn an_unknown_service_is_an_error_that_names_the_known_ones() {
     for verb in ["stop", "start", "restart"] {
         let run = project.run(&[verb, "sever"]).says(&["error: ", "sever", "server"]);
         assert!(matches!(run.status.code(), Some(1 | 2)), "{run}");
+    }
+    assert_eq!(project.service_status("server")["status"], "online");
+}
+
+#[test]
+fn an_unknown_profile_is_an_error_and_not_a_stack_that_does_not_run() {
+    let project = Project::new().service("server", "", "min_uptime = 50");
+    project.up();
+    for verb in ["stop", "status", "restart", "wait", "logs"] {
+        project
+            .run(&[verb, "-p", "dve"])
+            .code(1)
+            .says(&["error: no profile `dve`; did you mean `dev`?"]);
     }
     assert_eq!(project.service_status("server")["status"], "online");
 }

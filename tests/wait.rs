@@ -86,6 +86,15 @@ fn a_timeout_ends_the_waiting_and_not_the_stack() {
 }
 
 #[test]
+fn between_two_runs_the_reason_is_how_the_last_one_ended() {
+    let project = Project::new().service("web", "exit 3", "restart_delay = '1h'");
+    let run = project.run(&["dev", "-d", "--wait", "--timeout", "2s"]).code(1);
+    run.says(&["error: web: not in time: restarting: it ended with exit code 3"]);
+    let web = project.wait_status("web", "waiting restart");
+    assert_eq!(web["reason"], "restarting: it ended with exit code 3");
+}
+
+#[test]
 fn wait_returns_when_ready_and_names_who_is_not_and_why() {
     let port = free_port();
     let ready = format!("ready = {{ tcp = \"localhost:{port}\", timeout = \"1h\" }}");

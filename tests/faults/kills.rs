@@ -240,6 +240,18 @@ fn the_next_dev_clears_what_a_double_kill_left_behind() {
 }
 
 #[test]
+fn a_followed_dev_clears_what_a_double_kill_left_behind() {
+    let (project, port) = stack();
+    let dev = project.start(&["dev"]);
+    project.wait_ready("web");
+    let supervisor = project.supervisor();
+    kill_together(&[parent_of(supervisor), supervisor]);
+    dev.wait().code(1).says(&["error: ", "ended without a word"]);
+    project.assert_no_service_process();
+    assert!(is_free(port));
+}
+
+#[test]
 fn stop_clears_what_a_double_kill_left_behind() {
     let (project, port) = stack();
     project.up();

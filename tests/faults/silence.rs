@@ -1,7 +1,7 @@
 //! A supervisor that is suspended: no command waits for it for ever, and nothing is lost when it wakes.
 
 use super::stack;
-use crate::support::{Signal, measure, pid, restarts, signal, wait_until};
+use crate::support::{Project, Signal, measure, pid, restarts, signal, wait_until};
 use std::time::Duration;
 
 /// Five seconds of silence are an error; the rest is for a machine whose cores are all busy.
@@ -64,6 +64,51 @@ fn a_followed_dev_survives_a_supervisor_that_is_suspended_for_a_while() {
     project.wait_ready("web");
     dev.press_ctrl_c();
     dev.wait().ok();
+    project.wait_nothing_left();
+}
+
+#[test]
+fn ctrl_c_does_not_wait_for_a_suspended_supervisor_for_ever() {
+    let (project, _) = stack();
+    let dev = project.start(&["dev"]);
+    project.wait_ready("web");
+    let supervisor = project.supervisor();
+    signal(supervisor, Signal::STOP);
+    dev.press_ctrl_c();
+    let (run, took) = measure(|| dev.wait());
+    run.code(1)
+        .says(&["error: ", "has not answered for 5 s", &supervisor.to_string()]);
+    assert!(took < SILENCE, "it took {took:?}");
+    // Its owner has ended meanwhile.
+    signal(supervisor, Signal::CONT);
+    project.wait_nothing_left();
+}
+
+#[test]
+fn a_suspended_supervisor_hides_no_other_stack() {
+    let project = Project::new()
+        .service("web", "", "min_uptime = 50")
+        .service("api", "", "min_uptime = 50")
+        .toml("[profiles.one]\nservices = [\"web\"]\n[profiles.two]\nservices = [\"api\"]");
+    project.run(&["dev", "-d", "--wait", "-p", "one"]).ok();
+    let silent = project.supervisor();
+    project.run(&["dev", "-d", "--wait", "-p", "two"]).ok();
+    signal(silent, Signal::STOP);
+    let run = project
+        .run(&["status"])
+        .code(1)
+        .says(&["profile one", "has not answered"]);
+    assert!(run.stdout.contains("api") && !run.stdout.contains("web"), "{run}");
+    let run = project.run(&["status", "--json"]).code(1);
+    let stacks: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(stacks["stacks"][0]["profile"], "two");
+    project
+        .run(&["stop", "--all"])
+        .code(1)
+        .says(&["stopped two", "profile one", "has not answered"]);
+    signal(silent, Signal::CONT);
+    assert_eq!(project.stacks().len(), 1);
+    project.run(&["stop", "--all"]).ok();
     project.wait_nothing_left();
 }
 

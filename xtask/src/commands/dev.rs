@@ -5,7 +5,7 @@ use super::workspace::{Workspace, invocation};
 use super::{logs, replace, stacks, starter, status};
 use crate::cli::Dev;
 use crate::fleet::Goal;
-use crate::ipc::client::Connection;
+use crate::ipc::client::{Connection, Unanswered};
 use crate::ipc::protocol::{Failure, Lease, Reply, Request, ServiceStatus, Stack, Up};
 use crate::log::reader::{self, Line};
 use crate::paths::StackPaths;
@@ -192,6 +192,10 @@ impl follow::Launched for Session<'_> {
 
     fn ended(&self, profile: &str) -> Result<()> {
         super::stop::await_end(self.paths, profile)
+    }
+
+    fn silent(&self) -> anyhow::Error {
+        anyhow::Error::from(Unanswered::Silent).context(stacks::asked(self.paths))
     }
 
     fn clear(&self) -> Result<()> {

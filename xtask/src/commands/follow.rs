@@ -206,6 +206,8 @@ pub(super) trait Launched {
     fn ended(&self, profile: &str) -> Result<()>;
     /// Ends what a supervisor that was killed together with its keeper has left.
     fn clear(&self) -> Result<()>;
+    /// Its supervisor owes an answer.
+    fn silent(&self) -> anyhow::Error;
     /// The profile's name.
     fn profile(&self) -> String;
     /// Where everything arrives.
@@ -261,7 +263,7 @@ pub(super) fn follow(
             .wait(by.wakes(), silent_at)
             .context("nothing can arrive any more")?;
         if silent_at.is_some_and(|at| at <= clock::monotonic()) {
-            return Err(Unanswered::Silent).with_context(|| format!("failed to stop {profile}"));
+            return Err(by.silent());
         }
         if matches!(wake, Wake::Reply(_)) {
             silent_at = silent_at.map(|_| clock::monotonic() + SILENCE);

@@ -144,6 +144,7 @@ pub(super) fn selection(
     streams: &[Stream],
 ) -> Result<Selection> {
     let mut found = Vec::new();
+    stacks::profiles(workspace, profile)?;
     match stacks::running(workspace, profile) {
         Ok(running) => found.extend(running.into_iter().map(|running| (running.paths, running.status))),
         // The files tell what they hold without it.

@@ -73,15 +73,7 @@ pub(super) type Answering = (Vec<Running>, Vec<anyhow::Error>);
 
 /// For a verb that can do its work on the stacks that answer.
 pub(super) fn answering(workspace: &Workspace, profile: Option<&str>, look: Look) -> Result<Answering> {
-    let mut names = workspace.possible_profiles();
-    if let Some(profile) = profile {
-        ensure!(
-            names.iter().any(|name| name == profile),
-            "no profile `{profile}`{}",
-            did_you_mean(profile, names.iter().map(String::as_str))
-        );
-        names.retain(|name| name == profile);
-    }
+    let names = profiles(workspace, profile)?;
     // Side by side: each that is silent takes its five seconds.
     let asked: Vec<Result<Option<Running>>> = std::thread::scope(|scope| {
         let ask = |name: &String| {
@@ -105,6 +97,23 @@ pub(super) fn answering(workspace: &Workspace, profile: Option<&str>, look: Look
         }
     }
     Ok((all, silent))
+}
+
+/// The profiles that may run here, or the one that is asked for.
+///
+/// # Errors
+/// When there is no such profile.
+pub(super) fn profiles(workspace: &Workspace, profile: Option<&str>) -> Result<Vec<String>> {
+    let mut names = workspace.possible_profiles();
+    if let Some(profile) = profile {
+        ensure!(
+            names.iter().any(|name| name == profile),
+            "no profile `{profile}`{}",
+            did_you_mean(profile, names.iter().map(String::as_str))
+        );
+        names.retain(|name| name == profile);
+    }
+    Ok(names)
 }
 
 /// The stack that has these files, if it runs.
@@ -188,12 +197,14 @@ pub(super) fn running_anywhere(own: &StackPaths) -> Result<Vec<Running>> {
 
 /// The status of the stack that has these files; an error names the supervisor.
 fn status_of(paths: &StackPaths, connection: &mut Connection, look: Look) -> Result<Option<Stack>> {
-    status(connection, look).with_context(|| {
-        let pid =
-            State::read(&paths.state).map_or_else(String::new, |state| format!(" (pid {})", state.supervisor.pid));
-        let profile = paths.dir.file_name().unwrap_or_default().display();
-        format!("failed to ask the supervisor of profile {profile}{pid}")
-    })
+    status(connection, look).with_context(|| asked(paths))
+}
+
+/// What failed when a supervisor did not answer.
+pub(super) fn asked(paths: &StackPaths) -> String {
+    let pid = State::read(&paths.state).map_or_else(String::new, |state| format!(" (pid {})", state.supervisor.pid));
+    let profile = paths.dir.file_name().unwrap_or_default().display();
+    format!("failed to ask the supervisor of profile {profile}{pid}")
 }
 
 /// The status of a stack; `None` when it ended meanwhile or has no plan yet.

@@ -7,6 +7,7 @@ use crate::ipc::protocol::{Reply, Request, Up};
 use crate::keeper::own_program;
 use crate::paths::{Lock, StackPaths};
 use crate::process;
+use crate::supervisor::State;
 use anyhow::{Context as _, Result, bail};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -18,6 +19,9 @@ const START_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long another command may take to start the stack: it clears what an earlier one left, and starts the supervisor.
 const LOCK_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long a supervisor whose connection has closed may take to be gone.
+const DEATH_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long the end of a stack that is on its way down is awaited before a new one starts.
 const LEAVING_LIMIT: Duration = Duration::from_secs(120);
@@ -69,6 +73,10 @@ fn ask(connection: &mut Connection, up: &Up) -> Result<bool, Unanswered> {
 
 /// Ends what a supervisor and its keeper have left that were both killed, unless somebody has started the stack anew.
 pub(super) fn clear(paths: &StackPaths) -> Result<()> {
+    if let Some(state) = State::read(&paths.state) {
+        // A process that is being killed closes its connections before it is gone.
+        process::wait_gone(&[state.supervisor], DEATH_LIMIT);
+    }
     // Whoever starts it just now clears, too.
     match Lock::try_take(&paths.starting)? {
         Some(_starting) if stacks::connect(paths)?.is_none() => stacks::clear_stale(paths),
