@@ -279,8 +279,21 @@ fn no_two_streams_share_a_file() {
     project.run(&["check"]).code(1).says(&says).says(&["api", "web"]);
     project.edit("./all.log", "api.log");
     project.run(&["check"]).ok();
-    project.edit("web.log", "all.log");
-    project.run(&["check"]).code(1).says(&says);
+}
+
+#[test]
+fn both_outputs_of_a_service_may_share_a_file() {
+    let project = Project::new().service(
+        "web",
+        "out one err two out three",
+        "out_file = \"web.log\"\nerror_file = \"web.log\"\nmin_uptime = 50",
+    );
+    project.up();
+    wait_until("all is there", || (project.lines("web.log") == 3).then_some(()));
+    let shown = project.run(&["logs", "web", "--raw", "--no-follow"]).ok().stdout;
+    let mut lines: Vec<&str> = shown.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["one", "three", "two"], "each once");
 }
 
 #[test]

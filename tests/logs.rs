@@ -1,8 +1,9 @@
 //! `logs` and `flush`, and the log files themselves.
 
+use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::support::{Project, wait_until};
+use crate::support::{Project, Running, wait_until, xtask};
 
 /// A service that has written its lines, and a second one.
 fn talkers() -> Project {
@@ -78,6 +79,7 @@ fn files_are_for_the_user_alone_and_ignored_by_git() {
     ] {
         assert_eq!(mode(&format!(".dev/dev/{file}")), 0o600, "{file}");
     }
+    assert_eq!(mode(".dev/.gitignore"), 0o600);
     assert!(project.read(".dev/.gitignore").lines().any(|line| line == "*"));
 }
 
@@ -144,7 +146,7 @@ fn lines_without_utf8_come_through_raw() {
     wait_until("it has written", || project.path("done").exists().then_some(()));
     project.run(&["stop"]).ok();
     let output = project
-        .prepare(crate::support::xtask())
+        .prepare(xtask())
         .args(["logs", "web", "--raw", "--no-follow"])
         .output()
         .unwrap();
@@ -165,6 +167,61 @@ fn following_shows_new_lines_and_those_of_a_service_that_starts_later() {
     logs.wait_for("api is here");
     logs.press_ctrl_c();
     logs.wait();
+}
+
+#[test]
+fn who_joins_is_followed_also_where_its_log_is_an_old_one() {
+    let project = Project::new()
+        .service("web", "out web-is-up", "min_uptime = 50")
+        .service("api", "out api-is-up", "min_uptime = 50");
+    project.up();
+    project.run(&["stop"]).ok();
+    project.run(&["dev", "-d", "--wait", "--only", "web"]).ok();
+    let all = project.start(&["logs"]);
+    let some = project.start(&["logs", "*", "--since", "1ms"]);
+    let dev = project.start(&["dev", "--only", "web"]);
+    all.wait_for("web-is-up");
+    dev.wait_for("web-is-up");
+    project.up();
+    for following in [all, some, dev] {
+        following.wait_for("api | api-is-up");
+        following.wait_for("api * ready after");
+        following.press_ctrl_c();
+        following.wait();
+    }
+}
+
+#[test]
+fn a_stack_that_is_started_later_is_followed_too_and_told_apart() {
+    let project = Project::new()
+        .service("web", "out web-is-up", "min_uptime = 50")
+        .service("api", "out api-is-up", "min_uptime = 50")
+        .toml("[profiles.one]\nservices = [\"web\"]\n[profiles.two]\nservices = [\"api\"]");
+    project.run(&["dev", "-d", "--wait", "-p", "one"]).ok();
+    let following = project.start(&["logs"]);
+    following.wait_for("web | web-is-up");
+    project.run(&["dev", "-d", "--wait", "-p", "two"]).ok();
+    following.wait_for("two/api | api-is-up");
+    following.wait_for("two/api * ready after");
+    project.run(&["restart", "web"]).ok();
+    following.wait_for("one/web * restarted: asked by command");
+    following.press_ctrl_c();
+    following.wait().ok();
+}
+
+#[test]
+fn following_ends_when_its_reader_does_even_if_nothing_comes() {
+    let project = Project::new().service("web", "out web-is-up", "min_uptime = 50");
+    project.up();
+    for stop in [false, true] {
+        if stop {
+            project.run(&["stop"]).ok();
+        }
+        let mut command = project.prepare("sh");
+        command.args(["-c", &format!("'{}' logs | head -n 1", xtask())]);
+        let run = Running::start(&mut command).wait().ok();
+        assert_eq!(run.stdout.lines().count(), 1, "{run}");
+    }
 }
 
 #[test]
@@ -207,12 +264,33 @@ fn flush_makes_a_missing_file_anew() {
     wait_until("the first line is there", || {
         project.read(log).contains("one").then_some(())
     });
-    std::fs::remove_file(project.path(log)).unwrap();
+    fs::remove_file(project.path(log)).unwrap();
     project.run(&["flush"]).ok();
     project.write("go", "");
     wait_until("the second line is there", || {
         project.read(log).contains("two").then_some(())
     });
+}
+
+#[test]
+fn flush_makes_missing_directories_and_one_that_cannot_be_emptied_keeps_no_other_from_it() {
+    let project = Project::new()
+        .service("api", "out here", "min_uptime = 50\nout_file = \"deep/er/api.log\"")
+        .service("bad", "out here", "min_uptime = 50\nout_file = \"bad/bad.log\"")
+        .service("web", "out here", "min_uptime = 50");
+    project.up();
+    project.run(&["stop"]).ok();
+    for dir in ["deep", "bad"] {
+        fs::remove_dir_all(project.path(dir)).unwrap();
+    }
+    project.write("bad", "a file");
+    project.run(&["flush"]).code(1).says(&["error: ", "bad.log"]);
+    assert_eq!(project.read("deep/er/api.log"), "");
+    assert_eq!(project.read(".dev/dev/logs/web-out.log"), "");
+    fs::remove_dir_all(project.path(".dev/dev/logs")).unwrap();
+    fs::remove_file(project.path("bad")).unwrap();
+    project.run(&["flush"]).ok();
+    assert_eq!(project.read(".dev/dev/logs/web-out.log"), "");
 }
 
 #[test]
@@ -265,7 +343,7 @@ fn a_flood_is_complete_rotated_and_pruned() {
 
 /// The names of the rotated files that begin so, oldest first.
 fn rotated(project: &Project, start: &str) -> Vec<String> {
-    let names = std::fs::read_dir(project.path(".dev/dev/logs")).unwrap().flatten();
+    let names = fs::read_dir(project.path(".dev/dev/logs")).unwrap().flatten();
     let mut names: Vec<String> = names.filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.retain(|name| name.starts_with(start) && name != &format!("{start}log"));
     names.sort();
@@ -273,7 +351,7 @@ fn rotated(project: &Project, start: &str) -> Vec<String> {
 }
 
 fn unzip(project: &Project, name: &str) -> String {
-    let file = std::fs::File::open(project.path(".dev/dev/logs").join(name)).unwrap();
+    let file = fs::File::open(project.path(".dev/dev/logs").join(name)).unwrap();
     std::io::read_to_string(flate2::read::GzDecoder::new(file)).unwrap()
 }
 
@@ -300,7 +378,7 @@ fn a_closed_pipe_ends_logs_quietly() {
     project.pid_in("done");
     let script = format!(
         "{} logs web -n 5000 --no-follow | head -n 1 > first; echo $? >> first",
-        crate::support::xtask()
+        xtask()
     );
     let output = project.prepare("sh").args(["-c", &script]).output().unwrap();
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -505,7 +583,7 @@ fn raw_puts_long_lines_together_and_unfinished_ones_are_shown() {
 fn a_terminal_shows_time_level_message_and_matches() {
     let project = Project::new().service(
         "web",
-        "out '{\"level\":40,\"time\":1,\"msg\":\"disk full\",\"free\":0}' pid done",
+        "out '{\"level\":40,\"time\":1795433111695,\"msg\":\"disk full\",\"free\":0}' pid done",
         "min_uptime = 50",
     );
     project.up();

@@ -92,7 +92,7 @@ impl StackPaths {
         private_dir(&self.logs)?;
         let ignore = state_dir.join(".gitignore");
         if !ignore.exists() {
-            fs::write(&ignore, "*\n").with_context(|| format!("failed to write {}", ignore.display()))?;
+            write_atomically(&ignore, b"*\n")?;
         }
         Ok(())
     }

@@ -110,9 +110,10 @@ impl Session<'_> {
             ui::for_people(&selection)
         };
         let profile = plan.profile.clone();
+        let stacks = follow::Stacks::new(self.workspace, Some(&profile));
         let again = move || logs::selection(self.workspace, Some(&profile), &[], &[]);
         Ok((
-            Follower::new(follow, style, self.sender.clone(), Box::new(again))?,
+            Follower::new(follow, style, self.sender.clone(), Box::new(again), stacks)?,
             earlier,
         ))
     }

@@ -5,7 +5,7 @@ use super::{logs, select, stacks};
 use crate::cli::Some_;
 use crate::ipc::protocol::Request;
 use crate::log;
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 pub(super) fn run(workspace: &Workspace, args: &Some_) -> Result<u8> {
     let running = stacks::running(workspace, args.profile.as_deref())?;
@@ -20,8 +20,9 @@ pub(super) fn run(workspace: &Workspace, args: &Some_) -> Result<u8> {
 
 fn flush_stopped(workspace: &Workspace, args: &Some_) -> Result<u8> {
     let selection = logs::selection(workspace, args.profile.as_deref(), &args.services, &[])?;
-    for input in selection.logs {
-        log::empty(&input.path)?;
-    }
+    // One that cannot be emptied keeps no other from it.
+    let failed = selection.logs.iter().filter_map(|input| log::empty(&input.path).err());
+    let failed: Vec<String> = failed.map(|error| error.to_string()).collect();
+    ensure!(failed.is_empty(), "{}", failed.join("\n"));
     Ok(0)
 }

@@ -2,20 +2,20 @@
 //! slow terminal never slows a service.
 
 use super::stacks;
+use super::workspace::Workspace;
 use crate::ipc::client::{Connection, Unanswered};
 use crate::ipc::protocol::{Failure, Reply, Request, SILENCE, Stack};
 use crate::lifecycle::Monotonic;
 use crate::log::grace::Grace;
-use crate::log::parse_name;
 use crate::log::reader::{Follow, Line, LineStream, Selection};
 use crate::ui::style::Style;
 use crate::watch::files::FileWatch;
 use crate::{clock, ui};
 use anyhow::{Context as _, Result, bail};
 use jiff::Timestamp;
-use std::collections::BTreeSet;
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::SystemTime;
@@ -41,9 +41,9 @@ pub(super) struct Follower<'a> {
     /// Whose last line was shown before it was finished.
     begun: Vec<(Arc<str>, LineStream)>,
     watch: FileWatch,
-    /// What to follow, asked anew: services may join.
+    /// What to follow, asked anew: services and stacks may join.
     again: Box<dyn Fn() -> Result<Selection> + 'a>,
-    known: Vec<(PathBuf, Listing)>,
+    stacks: Stacks,
 }
 
 impl<'a> Follower<'a> {
@@ -53,12 +53,15 @@ impl<'a> Follower<'a> {
         style: Style,
         wake: Sender<Wake>,
         again: Box<dyn Fn() -> Result<Selection> + 'a>,
+        mut stacks: Stacks,
     ) -> Result<Self> {
-        let directories = follow.directories();
+        // From here on: what came between the selection and this look is found by the first print.
+        stacks.forget();
+        let mut directories = follow.directories();
+        directories.extend(stacks.directories());
         let watch = FileWatch::new(&directories, move || {
             let _ = wake.send(Wake::Logs);
         })?;
-        let known = directories.into_iter().map(|dir| (dir, Listing::default())).collect();
         Ok(Self {
             follow,
             style,
@@ -66,7 +69,7 @@ impl<'a> Follower<'a> {
             begun: Vec::new(),
             watch,
             again,
-            known,
+            stacks,
         })
     }
 
@@ -145,54 +148,76 @@ impl<'a> Follower<'a> {
         !line.text.is_empty() || self.style.is_raw()
     }
 
-    /// A file that came into being may be a new service's: follows it, too.
+    /// A stack that came, or that launched something, may have new services: follows them, too.
     fn join_new(&mut self) {
-        let mut grown = false;
-        for (dir, listing) in &mut self.known {
-            grown |= listing.has_grown(dir);
+        if !self.stacks.have_changed() {
+            return;
+        }
+        for dir in self.stacks.directories() {
+            // One that cannot be watched is looked at when another changes.
+            let _ = self.watch.add(dir);
         }
         // A stack that cannot be asked just now has nobody who joins.
-        let Some(Ok(selection)) = grown.then(|| (self.again)()) else {
-            return;
-        };
-        for log in &selection.logs {
-            // One that cannot be opened is tried again when another file comes.
-            let _ = self.follow.add(log);
-        }
+        let Ok(selection) = (self.again)() else { return };
+        self.follow.join(&selection);
+        self.style.name(&selection);
         for dir in self.follow.directories() {
-            if self.known.iter().all(|(known, _)| *known != dir) && self.watch.add(dir.clone()).is_ok() {
-                self.known.push((dir, Listing::default()));
-            }
+            let _ = self.watch.add(dir);
         }
     }
 }
 
-/// The logs in a directory, without what they were rotated to: that changes all the time and says nothing of new services.
-#[derive(Default)]
-struct Listing {
-    changed: Option<SystemTime>,
-    names: BTreeSet<OsString>,
+/// The stacks that may run in a workspace, by their files.
+pub(super) struct Stacks {
+    state_dir: PathBuf,
+    /// The one that counts; none: all do.
+    profile: Option<String>,
+    /// What each stack last wrote of what it runs.
+    states: BTreeMap<PathBuf, Option<(SystemTime, u64)>>,
 }
 
-impl Listing {
-    /// Whether a log has come since the last look. The first look may be late: it finds everything new.
-    fn has_grown(&mut self, dir: &Path) -> bool {
-        let changed = std::fs::metadata(dir).and_then(|meta| meta.modified()).ok();
-        if changed.is_some() && changed == self.changed {
-            return false;
+impl Stacks {
+    pub(super) fn new(workspace: &Workspace, profile: Option<&str>) -> Self {
+        Self {
+            state_dir: workspace.state_dir.clone(),
+            profile: profile.map(str::to_owned),
+            states: BTreeMap::new(),
         }
-        self.changed = changed;
-        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-        let names = entries.map(|entry| entry.file_name());
-        let is_log = |name: &OsString| {
-            let name = name.to_string_lossy();
-            let is_rotated = parse_name(&name).is_some_and(|(_, _, rotated)| rotated.is_some());
-            !is_rotated && !name.ends_with(".tmp")
+    }
+
+    fn forget(&mut self) {
+        self.states.clear();
+    }
+
+    /// Whether a stack has come, or one has launched or ended something, since the last look. The first look finds everything new.
+    fn have_changed(&mut self) -> bool {
+        let state = |dir: &PathBuf| {
+            let meta = std::fs::metadata(dir.join("state.json")).ok()?;
+            Some((meta.modified().ok()?, meta.ino()))
         };
-        let names: BTreeSet<OsString> = names.filter(is_log).collect();
-        let has_grown = !names.is_subset(&self.names);
-        self.names = names;
-        has_grown
+        let states = self.dirs().into_iter().map(|dir| {
+            let state = state(&dir);
+            (dir, state)
+        });
+        let states = states.collect();
+        let have_changed = states != self.states;
+        self.states = states;
+        have_changed
+    }
+
+    /// Where something happens when that changes.
+    fn directories(&self) -> Vec<PathBuf> {
+        let mut directories = self.dirs();
+        directories.push(self.state_dir.clone());
+        directories
+    }
+
+    fn dirs(&self) -> Vec<PathBuf> {
+        if let Some(profile) = &self.profile {
+            return vec![self.state_dir.join(profile)];
+        }
+        let entries = std::fs::read_dir(&self.state_dir).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
     }
 }
 

@@ -1,6 +1,6 @@
 //! `logs`: what services wrote, merged by time; of running stacks, or of the one that ran last.
 
-use super::follow::{Follower, Wake};
+use super::follow::{Follower, Stacks, Wake};
 use super::workspace::{Workspace, invocation};
 use super::{select, stacks, usage};
 use crate::cli::Logs;
@@ -51,10 +51,20 @@ pub(super) fn run(workspace: &Workspace, args: &Logs) -> Result<u8> {
     ui::print_bytes(&style.render(&earlier))?;
     let (sender, wakes) = channel();
     let interrupts = sender.clone();
+    let reader = sender.clone();
     signal::on_termination(move || {
         let _ = interrupts.send(Wake::Interrupted);
     })?;
-    let mut follower = Follower::new(follow, style, sender, Box::new(choose))?;
+    ui::on_nobody_reads(move || {
+        let _ = reader.send(Wake::Interrupted);
+    })?;
+    let mut follower = Follower::new(
+        follow,
+        style,
+        sender,
+        Box::new(choose),
+        Stacks::new(workspace, args.profile.as_deref()),
+    )?;
     loop {
         follower.print()?;
         match follower.wait(&wakes, None) {

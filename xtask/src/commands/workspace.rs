@@ -92,7 +92,11 @@ impl Workspace {
     pub(super) fn known_profiles(&self) -> Vec<String> {
         let entries = std::fs::read_dir(&self.state_dir).into_iter().flatten().flatten();
         let mut names: Vec<String> = entries
-            .filter(|entry| entry.path().join("logs").is_dir())
+            .filter(|entry| {
+                ["logs", "supervisor.log"]
+                    .iter()
+                    .any(|name| entry.path().join(name).exists())
+            })
             .filter_map(|entry| entry.file_name().into_string().ok())
             .collect();
         names.sort_unstable();

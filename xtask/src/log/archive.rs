@@ -4,9 +4,9 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufReader, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -178,11 +178,27 @@ pub(super) fn remove(log: &Path, stamp: Timestamp) {
 pub fn empty(log: &Path) -> io::Result<()> {
     remove_rotated(log);
     let mut options = OpenOptions::new();
-    options.create(true).write(true).truncate(true).mode(0o600);
-    options
-        .open(log)
+    options.create(true).write(true).truncate(true);
+    make(&mut options, log)
         .map(drop)
         .map_err(|error| context(&error, "empty", log))
+}
+
+/// Opens a log file, which is made for the user alone, with its directories, where it is not. Never blocks, whatever lies there: a path
+/// may turn out to be a pipe or a terminal.
+pub(super) fn make(options: &mut OpenOptions, log: &Path) -> io::Result<File> {
+    options.mode(0o600);
+    options.custom_flags(i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0));
+    match options.open(log) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(directory(&real(log)))?;
+            options.open(log)
+        }
+        opened => opened,
+    }
 }
 
 /// Removes all that `log` was rotated to.

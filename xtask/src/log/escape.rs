@@ -23,6 +23,17 @@ pub fn length(text: &[u8]) -> usize {
     }
 }
 
+/// The same for one of the control characters U+0080 to U+009F, which stand for an escape and a letter.
+pub fn length_of_c1(text: &[u8]) -> usize {
+    let letter = text.get(1).map_or(0, |byte| byte.wrapping_sub(0x40));
+    let as_escape: Vec<u8> = [ESCAPE, letter]
+        .iter()
+        .chain(text.get(2..).unwrap_or_default())
+        .copied()
+        .collect();
+    length(&as_escape).max(2).min(text.len())
+}
+
 /// Up to the byte that ends a sequence, or to the first that cannot belong to one.
 fn with_final(text: &[u8], from: usize, middle: RangeInclusive<u8>, last: RangeInclusive<u8>) -> usize {
     let end = from + text[from..].iter().take_while(|byte| middle.contains(byte)).count();

@@ -2,9 +2,9 @@
 //!
 //! It knows neither stamps nor rotation (see `writer` and `kept`).
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::archive::{self, Identity};
@@ -35,20 +35,8 @@ pub(super) enum Found {
 impl Open {
     /// Opens the file at `path`, which is made, with its directories, where it is not.
     pub(super) fn at(path: &Path) -> io::Result<Open> {
-        let mut options = OpenOptions::new();
-        // Reading is for the last byte. Not blocking is for a path that turns out to be a pipe or a terminal.
-        options.read(true).append(true).create(true).mode(0o600);
-        options.custom_flags(i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0));
-        let file = match options.open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                DirBuilder::new()
-                    .recursive(true)
-                    .mode(0o700)
-                    .create(archive::directory(&archive::real(path)))?;
-                options.open(path)?
-            }
-            opened => opened?,
-        };
+        // Reading is for the last byte.
+        let file = archive::make(OpenOptions::new().read(true).append(true).create(true), path)?;
         let metadata = file.metadata()?;
         let mut open = Open {
             file,

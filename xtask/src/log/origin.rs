@@ -44,6 +44,18 @@ pub(super) struct Wanted {
 }
 
 impl Origin {
+    /// Takes on other names; those whose events were wanted before stay wanted, as the end of one that left is still to be told.
+    pub(super) fn become_kind(&mut self, mut kind: Kind) {
+        if let (Kind::Events(old), Kind::Events(new)) = (&self.kind, &mut kind)
+            && let (Some(old), Some(new)) = (&old.services, &mut new.services)
+        {
+            new.extend(old.iter().cloned());
+            new.sort_unstable();
+            new.dedup();
+        }
+        self.kind = kind;
+    }
+
     /// Hands the wanted lines of `bytes` to `sink`. A line without a stamp counts as of the time of the one before it, and where stamps
     /// do not say when, as of the time the file was last written; `near.after` becomes the time of the last line. A last one without a newline ends as `end` says.
     pub(super) fn parse(&self, bytes: &[u8], end: End, near: &mut Near, mut sink: impl FnMut(Line)) {

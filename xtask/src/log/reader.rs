@@ -130,8 +130,7 @@ pub fn last(selection: &Selection, lines: usize) -> io::Result<(Vec<Line>, Follo
         backs.push(Back::new(origin, &snapshot, end, lines, selection.span)?);
     }
     let last = take_back(&mut backs, lines)?;
-    let filter = selection.filter.clone();
-    Ok((last, Follow { tails, began, filter }))
+    Ok((last, Follow { tails, began }))
 }
 
 /// The last `lines` lines of all logs together as they are now, unfinished ones too, oldest first: what a service said last, or
@@ -183,7 +182,6 @@ pub fn all(selection: &Selection) -> io::Result<Follow> {
     Ok(Follow {
         began: clock::wall(),
         tails: selection.origins().into_iter().map(tail).collect::<io::Result<_>>()?,
-        filter: selection.filter.clone(),
     })
 }
 
@@ -192,7 +190,6 @@ pub struct Follow {
     tails: Vec<Tail>,
     /// When it began; what joins later is read from here.
     began: Timestamp,
-    filter: Arc<Filter>,
 }
 
 impl Follow {
@@ -210,7 +207,6 @@ impl Follow {
         Follow {
             tails: selection.origins().into_iter().map(tail).collect(),
             began,
-            filter: selection.filter.clone(),
         }
     }
 
@@ -260,27 +256,20 @@ impl Follow {
         Ok(lines)
     }
 
-    /// Follows one log more: all that it says since this began.
-    pub fn add(&mut self, log: &LogInput) -> io::Result<()> {
-        for tail in &mut self.tails {
-            match &mut tail.origin().kind {
-                Kind::Events(Wanted {
-                    services: Some(services),
-                    ..
-                }) if !services.contains(&log.service) => {
-                    services.push(log.service.clone());
-                }
-                Kind::Events(_) | Kind::Service(..) => {}
+    /// Follows what else `selection` names, all that it says since this began, and calls everything by the names it has there. A log
+    /// that cannot be opened now joins with the next selection.
+    pub fn join(&mut self, selection: &Selection) {
+        let span = Span {
+            from: Some(self.began),
+            until: None,
+        };
+        for origin in selection.origins() {
+            let known = self.tails.iter_mut().map(Tail::origin);
+            match known.into_iter().find(|known| known.path == origin.path) {
+                Some(known) => known.become_kind(origin.kind),
+                None => self.tails.extend(Tail::within(origin, span)),
             }
         }
-        if self.tails.iter_mut().all(|tail| tail.origin().path != log.path) {
-            let span = Span {
-                from: Some(self.began),
-                until: None,
-            };
-            self.tails.push(Tail::within(log.origin(&self.filter), span)?);
-        }
-        Ok(())
     }
 
     /// The directories in which something happens when there is something new.

@@ -65,8 +65,13 @@ const MESSAGE_KEYS: [&str; 2] = ["msg", "message"];
 const ERROR_KEYS: [&str; 3] = ["err", "error", "exception"];
 const STACK_KEYS: [&str; 4] = ["stack", "stacktrace", "stack_trace", "exc_info"];
 const TIME_KEYS: [&str; 4] = ["time", "timestamp", "ts", "@timestamp"];
+const NOISE: [&str; 3] = ["pid", "hostname", "v"];
 
-/// The fields of a line that is a JSON object or nothing but `key=value` pairs (two at least); none of any other.
+/// A number below this, the year 2001 in seconds, is no time of a line.
+const EARLIEST: f64 = 1e9;
+
+/// The fields of a line that is a JSON object, or begins with a `key=value` pair and is nothing but pairs and single words, two at least
+/// or a level alone; none of any other.
 pub fn fields(text: &[u8]) -> Option<Map<String, Value>> {
     let text = text.trim_ascii();
     if text.starts_with(b"{") {
@@ -79,14 +84,26 @@ pub fn fields(text: &[u8]) -> Option<Map<String, Value>> {
 
 /// The level that a line's fields name.
 pub fn level(fields: &Map<String, Value>) -> Option<Level> {
-    LEVEL_KEYS.iter().find_map(|key| match fields.get(*key)? {
-        Value::Number(number) => number.as_f64().map(Level::from_number),
-        Value::String(word) => match word.parse() {
-            Ok(number) => Some(Level::from_number(number)),
-            Err(_) => Level::from_word(word),
-        },
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    keyed_level(fields).map(|(_, level)| level)
+}
+
+/// The level and the key that it stands under.
+fn keyed_level(fields: &Map<String, Value>) -> Option<(&'static str, Level)> {
+    LEVEL_KEYS.iter().find_map(|key| {
+        let level = match fields.get(*key)? {
+            Value::Number(number) => number.as_f64().map(Level::from_number),
+            Value::String(word) => level_of(word),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        };
+        Some((*key, level?))
     })
+}
+
+fn level_of(text: &str) -> Option<Level> {
+    match text.parse() {
+        Ok(number) => Some(Level::from_number(number)),
+        Err(_) => Level::from_word(text),
+    }
 }
 
 /// Takes the message out of the fields.
@@ -102,17 +119,40 @@ pub fn take_message(fields: &mut Map<String, Value>) -> Option<String> {
 
 /// Takes the level's field out of the fields, if it could be read.
 pub fn take_level(fields: &mut Map<String, Value>) -> Option<Level> {
-    let level = level(fields)?;
-    if let Some(key) = LEVEL_KEYS.iter().find(|key| fields.contains_key(**key)) {
-        fields.shift_remove(*key);
-    }
+    let (key, level) = keyed_level(fields)?;
+    fields.shift_remove(key);
     Some(level)
 }
 
-/// Removes the line's own time: the stamp says when it was written.
+/// Removes the line's own time: the stamp says when it was written. A `time` that is a duration stays.
 pub fn remove_time(fields: &mut Map<String, Value>) {
     for key in TIME_KEYS {
-        fields.shift_remove(key);
+        if fields.get(key).is_some_and(is_moment) {
+            fields.shift_remove(key);
+        }
+    }
+}
+
+/// Whether it says when: a date, or a number of seconds or less since 1970.
+fn is_moment(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.as_f64().is_some_and(|number| number >= EARLIEST),
+        Value::String(text) => {
+            let mut start = text.bytes();
+            let is_date = (0..4).all(|_| start.next().is_some_and(|byte| byte.is_ascii_digit()));
+            is_date && matches!(start.next(), Some(b'-' | b'/'))
+                || text.parse().is_ok_and(|number: f64| number >= EARLIEST)
+        }
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => false,
+    }
+}
+
+/// Removes what says the same in every line of pino, bunyan and their like, which are known by the number of their level.
+pub fn remove_noise(fields: &mut Map<String, Value>) {
+    if fields.get(LEVEL_KEYS[0]).is_some_and(Value::is_number) {
+        for key in NOISE {
+            fields.shift_remove(key);
+        }
     }
 }
 
@@ -143,15 +183,23 @@ fn has_stack(fields: &Map<String, Value>) -> Option<&'static str> {
 }
 
 fn logfmt(text: &str) -> Option<Map<String, Value>> {
+    let is_key = |key: &str| {
+        let is_part = |letter: char| letter.is_alphanumeric() || "_-.@/".contains(letter);
+        !key.is_empty() && key.chars().all(is_part)
+    };
     let mut fields = Map::new();
+    let mut pairs = 0;
     let mut rest = text;
     while !rest.is_empty() {
+        let word = rest.split(' ').next().unwrap_or_default();
+        if pairs > 0 && is_key(word) {
+            // A key without a value is true.
+            fields.insert(word.to_owned(), Value::Bool(true));
+            rest = rest[word.len()..].trim_start();
+            continue;
+        }
         let (key, after) = rest.split_once('=')?;
-        if key.is_empty()
-            || !key
-                .chars()
-                .all(|letter| letter.is_alphanumeric() || "_-.@/".contains(letter))
-        {
+        if !is_key(key) {
             return None;
         }
         let (value, after) = match after.strip_prefix('"') {
@@ -165,9 +213,12 @@ fn logfmt(text: &str) -> Option<Map<String, Value>> {
             return None;
         }
         fields.insert(key.to_owned(), Value::String(value));
+        pairs += 1;
         rest = after.trim_start();
     }
-    (fields.len() > 1).then_some(fields)
+    // Words between pairs are flags; a sentence behind one pair is a sentence.
+    let is_structured = pairs > 1 && 2 * pairs >= fields.len() || pairs == fields.len() && level(&fields).is_some();
+    is_structured.then_some(fields)
 }
 
 /// The text up to the closing quote, its escapes resolved, and what comes after.
@@ -208,6 +259,8 @@ mod tests {
                 Some(Level::Warn),
             ),
             (r#"lvl=eror msg=x"#, None),
+            ("level=error", Some(Level::Error)),
+            ("level=warn msg=hi flag", Some(Level::Warn)),
         ] {
             assert_eq!(level(&fields(text.as_bytes()).unwrap()), expected, "{text}");
         }
@@ -224,8 +277,41 @@ mod tests {
             "[1,2]",
             "url=http://x/?a=b and more",
             "=x y=z",
+            "retry=3 of the last five attempts failed",
+            "a=1 b=2 and then some words that are no flags",
         ] {
             assert_eq!(fields(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_what_was_read_is_taken_out() {
+        let rest = |text: &str| {
+            let mut fields = fields(text.as_bytes()).unwrap();
+            remove_time(&mut fields);
+            remove_noise(&mut fields);
+            let level = take_level(&mut fields);
+            (level, Value::Object(fields).to_string())
+        };
+        for (text, level, expected) in [
+            (
+                "path=/ time=35ms v=2 pid=7",
+                None,
+                r#"{"path":"/","time":"35ms","v":"2","pid":"7"}"#,
+            ),
+            (
+                r#"{"level":"loud","severity":"error","time":12}"#,
+                Some(Level::Error),
+                r#"{"level":"loud","time":12}"#,
+            ),
+            (
+                r#"{"level":30,"time":1795433111695,"pid":7,"hostname":"h","v":1,"ts":"2026-11-23T09:15:02Z","x":1}"#,
+                Some(Level::Info),
+                r#"{"x":1}"#,
+            ),
+            ("ts=1795433111.695 level=info a=b", Some(Level::Info), r#"{"a":"b"}"#),
+        ] {
+            assert_eq!(rest(text), (level, expected.to_owned()), "{text}");
         }
     }
 

@@ -200,6 +200,11 @@ impl Writer {
 
     /// Brings the file to where `owner` can write: open, at a line's start or in its own line, with every loss accounted for.
     fn begin(&mut self, owner: u64, at: Timestamp) -> io::Result<()> {
+        self.open()?;
+        // The disk may be full of this very log: before its losses are said, the oldest of it goes.
+        if self.unsaid.is_some() && self.fitting(b"\n", false, at) == 0 {
+            self.rotate(at)?;
+        }
         let torn = self.open()?.torn;
         let mut head = Vec::new();
         if self.line.is_some_and(|(writer, _)| writer != owner) {

@@ -225,7 +225,9 @@ impl<'a> Resolver<'a> {
         let mut seen = BTreeMap::new();
         for service in services {
             for path in service.out_file.iter().chain(&service.error_file) {
-                if let Some(other) = seen.insert(path.clone(), service.name.clone()) {
+                // A service's own two outputs may share one.
+                let other = seen.insert(path.clone(), service.name.clone());
+                if let Some(other) = other.filter(|other| *other != service.name) {
                     let message = format!(
                         "[services.{}] the log file {} is also the one of {other}; give each its own (`${{XTASK_INSTANCE}}` tells instances apart)",
                         service.name,

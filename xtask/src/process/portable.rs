@@ -262,6 +262,7 @@ mod tests {
     fn what_linux_alone_can_do_is_not_claimed() {
         assert!(become_subreaper().is_ok() && !is_subreaper());
         assert_eq!(own_children(&children::lock()), None);
+        assert_eq!(descendants().unwrap(), None);
         assert_eq!(
             footprint(std::process::id()).unwrap_err().kind(),
             io::ErrorKind::Unsupported

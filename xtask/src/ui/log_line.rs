@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::lifecycle;
 use crate::log::escape;
 use crate::log::line::{STAMP_LEN, prefix};
+use crate::log::reader::Selection;
 use crate::log::record::{Line, LineStream};
 use crate::log::structured::{self, Level};
 
@@ -34,9 +35,6 @@ pub struct RenderOptions {
     pub highlight: Option<Regex>,
 }
 
-/// Fields that say the same in every line of a service.
-const NOISE: [&str; 3] = ["pid", "hostname", "v"];
-
 /// Colours of names: the ones that can be read on light and dark grounds, without red, which is for errors.
 const NAMES: [AnsiColor; 10] = [
     AnsiColor::Cyan,
@@ -50,6 +48,12 @@ const NAMES: [AnsiColor; 10] = [
     AnsiColor::BrightYellow,
     AnsiColor::BrightBlue,
 ];
+
+/// Columns of the longest name in a selection.
+pub fn name_width(selection: &Selection) -> usize {
+    let widths = selection.logs.iter().map(|log| log.service.chars().count());
+    widths.max().unwrap_or_default()
+}
 
 /// Appends `line` and a newline to `into`: `server | text`, with `!` for the bar where it is standard error, and `*` for an event; on a
 /// terminal the local time comes first.
@@ -148,6 +152,7 @@ fn level_style(level: Level) -> Style {
 fn structured_text(line: &Line, mut fields: Map<String, Value>, options: &RenderOptions, into: &mut Vec<u8>) {
     let paint = Painter(options.colour);
     structured::remove_time(&mut fields);
+    structured::remove_noise(&mut fields);
     let stack = structured::take_stack(&mut fields);
     let begin = into.len();
     if let Some(level) = structured::take_level(&mut fields) {
@@ -157,7 +162,7 @@ fn structured_text(line: &Line, mut fields: Map<String, Value>, options: &Render
         into.extend((into.len() > begin).then_some(b' '));
         plain_text(message.replace('\n', "\\n").as_bytes(), options, into);
     }
-    for (key, value) in fields.iter().filter(|(key, _)| !NOISE.contains(&key.as_str())) {
+    for (key, value) in &fields {
         into.extend((into.len() > begin).then_some(b' '));
         let mut text = Vec::new();
         plain_text(
@@ -226,13 +231,17 @@ fn without_codes(text: &[u8], options: &RenderOptions, into: &mut Vec<u8>) {
     let mut rest = text;
     let mut coloured = false;
     while let Some(&first) = rest.first() {
-        let plain = rest.iter().position(|&byte| is_control(byte)).unwrap_or(rest.len());
+        let plain = plain_length(rest, options.terminal);
         into.extend_from_slice(&rest[..plain]);
         rest = &rest[plain..];
         if plain > 0 {
             continue;
         }
-        let length = if first == 0x1b { escape::length(rest) } else { 1 };
+        let length = match first {
+            0x1b => escape::length(rest),
+            C1 => escape::length_of_c1(rest),
+            _ => 1,
+        };
         let (code, after) = rest.split_at(length);
         let is_colour = code.starts_with(b"\x1b[") && code.ends_with(b"m");
         if is_colour && options.colour || !options.terminal && first != 0x1b || first == b'\t' {
@@ -245,6 +254,18 @@ fn without_codes(text: &[u8], options: &RenderOptions, into: &mut Vec<u8>) {
         into.extend_from_slice(b"\x1b[0m");
     }
 }
+
+/// How much of the text has no control character before it; the ones of two bytes (U+0080 to U+009F) count on a terminal, which obeys
+/// them.
+fn plain_length(text: &[u8], terminal: bool) -> usize {
+    let is_c1 =
+        |at: usize| terminal && text[at] == C1 && text.get(at + 1).is_some_and(|byte| (0x80..0xa0).contains(byte));
+    let controls = (0..text.len()).find(|at| is_control(text[*at]) || is_c1(*at));
+    controls.unwrap_or(text.len())
+}
+
+/// The first byte of the control characters from U+0080 on, in UTF-8.
+const C1: u8 = 0xc2;
 
 fn is_control(byte: u8) -> bool {
     byte < 0x20 || byte == 0x7f
@@ -352,6 +373,12 @@ mod tests {
             "09:15:02.123 web    | red ok\ttab\n"
         );
         assert_eq!(shown(&line, &options(false, false)), "web    | red ok\x07\ttab\n");
+    }
+
+    #[test]
+    fn control_characters_of_two_bytes_do_not_reach_a_terminal() {
+        let line = line(LineStream::Out, "a \u{9b}2J\u{9d}0;title\u{7}b\u{85}\u{e9}".as_bytes());
+        assert_eq!(shown(&line, &options(true, false)), "09:15:02.123 web    | a b\u{e9}\n");
     }
 
     #[test]

@@ -47,6 +47,31 @@ impl std::fmt::Display for NobodyReads {
     }
 }
 
+/// Calls `then`, on a thread of its own, when whoever read our stdout through a pipe has gone.
+///
+/// # Errors
+/// When no thread can be started.
+pub fn on_nobody_reads(then: impl FnOnce() + Send + 'static) -> Result<()> {
+    use rustix::event::{PollFd, PollFlags, poll};
+    let wait = move || {
+        let stdout = std::io::stdout();
+        loop {
+            // Asked for nothing, the system still tells errors: of a pipe, that nobody holds the other end.
+            let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
+            match poll(&mut fds, None) {
+                Ok(_) if fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP) => return then(),
+                Err(rustix::io::Errno::INTR) => {}
+                Ok(_) | Err(_) => return,
+            }
+        }
+    };
+    std::thread::Builder::new()
+        .name("stdout".to_owned())
+        .spawn(wait)
+        .map(drop)
+        .context("failed to start the thread that watches stdout")
+}
+
 /// Tells the user something on stderr; one who is gone is not told.
 pub fn tell(text: &str) {
     let _ = writeln!(anstream::stderr(), "{text}");
@@ -54,10 +79,9 @@ pub fn tell(text: &str) {
 
 /// Log lines for people, as our stdout wants them: names aligned, local time, colour where it is wanted.
 pub fn for_people(selection: &Selection) -> style::Style {
-    let widths = selection.logs.iter().map(|log| log.service.chars().count());
     let zone = TimeZone::system();
     style::Style::People(Box::new(log_line::RenderOptions {
-        name_width: widths.max().unwrap_or_default(),
+        name_width: log_line::name_width(selection),
         colour: anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never,
         terminal: std::io::stdout().is_terminal(),
         today: clock::wall().to_zoned(zone.clone()).date(),

@@ -2,6 +2,7 @@
 
 use super::log_line::{self, RenderOptions};
 use crate::log::line::CONTINUES;
+use crate::log::reader::Selection;
 use crate::log::record::{End, Line};
 
 /// How log lines are shown.
@@ -28,6 +29,14 @@ impl Style {
         match self {
             Self::Raw => true,
             Self::People(_) | Self::Json => false,
+        }
+    }
+
+    /// Makes room for the names of `selection`.
+    pub fn name(&mut self, selection: &Selection) {
+        match self {
+            Self::People(options) => options.name_width = options.name_width.max(log_line::name_width(selection)),
+            Self::Json | Self::Raw => {}
         }
     }
 
