@@ -134,6 +134,23 @@ fn no_word_of_a_service_makes_it_ready_while_somebody_else_holds_its_port() {
 }
 
 #[test]
+fn the_answer_of_a_stranger_makes_nobody_ready_and_that_of_the_stack_does() {
+    let (port, own) = (free_port(), free_port());
+    let stranger = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let ready = |port: u16| format!("ready = {{ tcp = \"localhost:{port}\", timeout = \"1h\" }}");
+    let project = Project::new()
+        .service("web", "", &ready(port))
+        .service("gate", &format!("listen {own}"), &format!("ports = [{own}]"))
+        .service("app", "", &ready(own));
+    project.run(&["dev", "-d"]).ok();
+    project.wait_ready("app");
+    let holder = format!("port {port} is held by pid {}", std::process::id());
+    let web = reason_with(&project, "web", &[&holder]);
+    assert_eq!((&web["status"], &web["ready"]), (&json!("online"), &json!(false)));
+    drop(stranger);
+}
+
+#[test]
 fn a_twin_that_shares_the_port_keeps_a_service_from_being_ready() {
     let port = free_port();
     let keys = format!("ports = [{port}]\nready = {{ http = \"http://127.0.0.1:{port}/\", timeout = \"300ms\" }}");

@@ -1,5 +1,7 @@
 //! Build-then-swap: the builds of a watch restart run while the old process keeps serving.
 
+use std::fs;
+
 use crate::support::{Project, free_port, get, json, pid, restarts, wait_until};
 
 /// A service that watches `src`, with a build.
@@ -52,11 +54,93 @@ fn an_edit_during_a_build_is_built_too() {
     });
     project.wait_status("web", "building");
     project.write("src/main.rs", "third");
-    std::fs::remove_file(project.path("hold")).unwrap();
+    fs::remove_file(project.path("hold")).unwrap();
     wait_until("the last edit is built", || {
         (project.read("bin") == "third").then_some(())
     });
     project.wait("web", "is up", |web| web["status"] == "online" && web["ready"] == true);
+}
+
+/// A service that says what its build has made of `src`; the build waits for `go` in the middle.
+fn slowly_built() -> Project {
+    Project::new().file("src/main.ts", "one").file("go", "").toml(
+        "[tasks.compile]\nscript = 'sh'\nargs = ['-c', 'v=$(cat src/main.ts); echo begun >> begun; \
+             while ! [ -e go ]; do sleep 0.02; done; echo $v > built']\ninputs = ['src']\noutputs = ['built']\n\
+             [services.web]\nscript = 'sh'\nargs = ['-c', 'cp built serving; exec sleep 1000']\nmin_uptime = 50\n\
+             watch = true\nwatch_delay = '100ms'\nbuild = 'compile'\nignore_watch = ['begun', 'go', 'serving']\n\
+             [profiles.dev]\nservices = ['web']",
+    )
+}
+
+fn serves(project: &Project, what: &str) {
+    let serving = project.path("serving");
+    wait_until(&format!("it serves {what}"), || {
+        (fs::read_to_string(&serving).unwrap_or_default() == format!("{what}\n")).then_some(())
+    });
+}
+
+#[test]
+fn an_edit_during_the_build_of_dev_or_start_is_built_too() {
+    let project = slowly_built();
+    fs::remove_file(project.path("go")).unwrap();
+    let dev = project.start(&["dev", "-d", "--wait"]);
+    project.wait_lines("begun", 1);
+    project.write("src/main.ts", "two");
+    project.write("go", "");
+    dev.wait().ok();
+    serves(&project, "two");
+    project.run(&["stop", "web"]).ok();
+    project.write("src/main.ts", "three");
+    fs::remove_file(project.path("go")).unwrap();
+    let begun = project.lines("begun");
+    let start = project.start(&["start", "web"]);
+    project.wait_lines("begun", begun + 1);
+    project.write("src/main.ts", "four");
+    project.write("go", "");
+    start.wait().ok();
+    serves(&project, "four");
+}
+
+#[test]
+fn what_a_build_says_it_writes_is_no_change() {
+    let project = slowly_built();
+    project.up();
+    for text in ["two", "three"] {
+        project.write("src/main.ts", text);
+        serves(&project, text);
+        project.wait_ready("web");
+    }
+    assert_eq!(project.lines("begun"), 3, "one build each");
+    assert!(!project.events().contains("cancelled"), "{}", project.events());
+}
+
+#[test]
+fn a_build_that_writes_unnamed_files_into_what_is_watched_comes_to_its_end() {
+    let project = watched("build = \"compile\"").toml(
+        "[tasks.compile]\nscript = 'sh'\nargs = ['-c', 'date +%s%N > src/generated; sleep 0.3; cp src/main.rs built']\n\
+         [profiles.dev]\nservices = [\"web\"]",
+    );
+    project.up();
+    project.write("src/main.rs", "edited");
+    wait_until("the edit is built", || {
+        (project.read("built") == "edited" && project.lines("runs") > 1).then_some(())
+    });
+}
+
+#[test]
+fn a_failed_build_is_forgotten_once_another_way_has_built() {
+    let project = watched("build = \"compile\"").file("verdict", "0").toml(
+        "[tasks.compile]\nscript = 'sh'\nargs = ['-c', 'exit $(cat verdict)']\n[profiles.dev]\nservices = [\"web\"]",
+    );
+    project.up();
+    project.write("verdict", "7");
+    project.write("src/main.rs", "broken");
+    project.wait("web", "says that the build failed", |web| web["reason"].is_string());
+    project.write("verdict", "0");
+    project.run(&["restart", "web"]).ok();
+    project.wait("web", "has no reason", |web| {
+        web["ready"] == true && web["reason"].is_null()
+    });
 }
 
 #[test]
@@ -77,7 +161,7 @@ fn the_old_process_serves_while_the_build_runs() {
     let web = project.wait_status("web", "building");
     assert_eq!((pid(&web).to_string(), &web["ready"]), (old.clone(), &json!(true)));
     assert_eq!(get(port, "/"), Some((200, old.clone())));
-    std::fs::remove_file(project.path("hold")).unwrap();
+    fs::remove_file(project.path("hold")).unwrap();
     let web = project.wait("web", "is swapped", |web| {
         web["ready"] == true && pid(web).to_string() != old
     });

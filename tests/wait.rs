@@ -38,6 +38,26 @@ fn it_names_who_failed_and_why_with_its_last_lines_and_leaves_the_stack_up() {
 }
 
 #[test]
+fn the_last_lines_of_a_failure_are_those_of_its_own_run() {
+    let project = Project::new().service(
+        "bad",
+        "exit-when never 3 out 'of an earlier stack'",
+        "min_uptime = 50\nautorestart = false",
+    );
+    project.up();
+    project.run(&["stop"]).ok();
+    project.edit(
+        "exit-when never 3 out 'of an earlier stack'",
+        "err 'of this one' exit 3",
+    );
+    let run = project
+        .run(&["dev", "-d", "--wait"])
+        .code(1)
+        .says(&["error: bad", "of this one"]);
+    assert!(!run.stderr.contains("of an earlier stack"), "{run}");
+}
+
+#[test]
 fn a_one_shot_that_ended_with_0_or_a_stop_code_counts_as_success() {
     let project = Project::new()
         .service("migrate", "exit 0", "autorestart = false")

@@ -219,6 +219,34 @@ fn an_edit_during_the_start_is_not_lost() {
 }
 
 #[test]
+fn a_service_that_never_stops_writing_does_not_hide_an_edit() {
+    let project = Project::new().file("src/main.rs", "one").toml(
+        "[services.web]\nscript = 'sh'\nargs = ['-c', 'cp src/main.rs shown; while :; do date +%s%N >> src/app.log; sleep 0.05; done']\n\
+         min_uptime = 50\nwatch = ['src']\nwatch_delay = '200ms'\n[profiles.dev]\nservices = ['web']",
+    );
+    project.up();
+    project.write("src/main.rs", "two");
+    wait_until("the edit counts", || (project.read("shown") == "two").then_some(()));
+}
+
+#[test]
+fn files_with_another_name_at_each_start_are_found_out_as_the_services_own() {
+    let project = Project::new().file("src/main.rs", "one").toml(
+        "[services.web]\nscript = 'sh'\nargs = ['-c', 'sleep 0.2; date > src/run-$$.log; exec sleep 1000']\n\
+         min_uptime = 50\nwatch = ['src']\nwatch_delay = '50ms'\n[profiles.dev]\nservices = ['web']",
+    );
+    project.up();
+    let web = project.wait("web", "is no longer watched", |web| {
+        web["reason"]
+            .as_str()
+            .is_some_and(|reason| reason.contains("suspended"))
+    });
+    let reason = web["reason"].as_str().unwrap();
+    assert!(reason.contains("src/run-") && web["watching"] == false, "{web:#}");
+    assert_eq!(project.wait_ready("web")["status"], "online");
+}
+
+#[test]
 fn ignored_files_do_not_restart() {
     let project = watched("ignore_watch = [\"*.test.ts\", \"generated\"]")
         .file(".gitignore", "*.tmp\n")

@@ -55,6 +55,13 @@ impl Project {
         self.wait(name, "is ready", |service| service["ready"] == true)
     }
 
+    /// Waits until a file has so many lines.
+    #[track_caller]
+    pub fn wait_lines(&self, path: &str, lines: usize) {
+        let seen = wait_at_most(LIMIT, || (self.lines(path) >= lines).then_some(()));
+        assert!(seen.is_some(), "{path} has {} lines", self.lines(path));
+    }
+
     /// The pid of the supervisor of the only stack.
     #[track_caller]
     pub fn supervisor(&self) -> u32 {

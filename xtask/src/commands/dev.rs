@@ -6,12 +6,13 @@ use super::{logs, replace, stacks, starter, status};
 use crate::cli::Dev;
 use crate::fleet::Goal;
 use crate::ipc::client::{Connection, Unanswered};
-use crate::ipc::protocol::{Failure, Lease, Reply, Request, ServiceStatus, Stack, Up};
+use crate::ipc::protocol::{Details, Failure, Lease, Reply, Request, ServiceStatus, Stack, Up};
+use crate::lifecycle::Monotonic;
 use crate::log::reader::{self, Line};
 use crate::paths::StackPaths;
 use crate::plan::{Invocation, Options, Plan};
 use crate::ui::style::Style;
-use crate::{signal, tasks, ui};
+use crate::{clock, signal, tasks, ui};
 use anyhow::{Context as _, Result, bail};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -45,6 +46,7 @@ pub(super) fn run(workspace: &Workspace, args: Dev) -> Result<u8> {
     let plan = workspace.plan(profile, &invocation)?;
     let paths = workspace.stack(&plan.profile)?;
     let taken_ids = replace::make_room(&paths, &plan, args.replace)?;
+    let began = clock::monotonic();
     let built = tasks::build::run(&plan.builds, &invocation.shell, &workspace.place());
     // The terminal's Ctrl-C ends the task, too: that is no failure of its.
     if matches!(wakes.try_recv(), Ok(Wake::Interrupted)) {
@@ -57,6 +59,7 @@ pub(super) fn run(workspace: &Workspace, args: Dev) -> Result<u8> {
         paths: &paths,
         sender,
         wakes: &wakes,
+        build_began: began,
     };
     session.start(&plan, &invocation, taken_ids)
 }
@@ -68,6 +71,7 @@ struct Session<'a> {
     paths: &'a StackPaths,
     sender: Sender<Wake>,
     wakes: &'a Receiver<Wake>,
+    build_began: Monotonic,
 }
 
 impl Session<'_> {
@@ -79,6 +83,7 @@ impl Session<'_> {
             lease: if self.args.detach { Lease::Release } else { Lease::Hold },
             goal: if self.args.wait { Goal::Ready } else { Goal::Launched },
             timeout: self.args.timeout,
+            built_for: clock::monotonic().saturating_sub(self.build_began),
         };
         let reached = starter::bring_up(self.paths, &up, || {
             // One that leaves again follows nothing.
@@ -132,9 +137,14 @@ impl Session<'_> {
             }
         };
         asking.send(Request::Status)?;
-        let stack = loop {
+        let services = failures.iter().map(|failure| failure.service.clone()).collect();
+        asking.send(Request::Details { services })?;
+        // The answers come in the order of the questions.
+        let mut stack = Stack::default();
+        let details = loop {
             match self.wakes.recv().context("nothing can arrive any more")? {
-                Wake::Reply(Ok(Reply::Status(stack))) => break *stack,
+                Wake::Reply(Ok(Reply::Status(answer))) => stack = *answer,
+                Wake::Reply(Ok(Reply::Details(details))) => break details,
                 Wake::Reply(Ok(_)) | Wake::Logs => {}
                 Wake::Reply(Err(error)) => return Err(error.into()),
                 Wake::Interrupted => return Ok(follow::KILLED),
@@ -152,24 +162,20 @@ impl Session<'_> {
         };
         ui::print(&text)?;
         others.iter().for_each(|fate| ui::tell(fate));
-        self.report(&failures, plan)
+        details.iter().for_each(|failed| self.show_last_lines(failed, plan));
+        stacks::failed(&failures).map_or(Ok(0), Err)
     }
 
-    fn report(&self, failures: &[Failure], plan: &Plan) -> Result<u8> {
-        let Some(error) = stacks::failed(failures) else {
-            return Ok(0);
+    /// The last lines of a service that failed, as far as its last run wrote them: most often they say why.
+    fn show_last_lines(&self, failed: &Details, plan: &Plan) {
+        let last = || failed.past.last().map(|run| &run.began);
+        let Some(began) = failed.began.as_ref().or_else(last).and_then(|began| began.parse().ok()) else {
+            return;
         };
-        for failure in failures {
-            self.show_last_lines(failure, plan);
-        }
-        Err(error)
-    }
-
-    /// The last lines of a service that failed: most often they say why.
-    fn show_last_lines(&self, failure: &Failure, plan: &Plan) {
         let mut selection = logs::of_plan(plan, self.paths);
-        selection.logs.retain(|input| input.service == failure.service);
+        selection.logs.retain(|input| input.service == failed.plan.name);
         selection.events.clear();
+        selection.span.from = Some(began);
         // The failure itself is told anyway; a log that cannot be read adds nothing.
         let Ok((lines, _)) = reader::last(&selection, LAST_LINES) else {
             return;

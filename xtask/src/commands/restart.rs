@@ -6,7 +6,7 @@ use crate::cli::Restart;
 use crate::ipc::client::Connection;
 use crate::ipc::protocol::{Reply, Request};
 use crate::plan::{Invocation, Plan};
-use crate::tasks;
+use crate::{clock, tasks};
 use anyhow::{Result, bail};
 
 pub(super) fn run(workspace: &Workspace, args: &Restart) -> Result<u8> {
@@ -20,12 +20,15 @@ pub(super) fn run(workspace: &Workspace, args: &Restart) -> Result<u8> {
         };
         let plan = workspace.plan(Some(&running.status.profile), &invocation)?;
         let services = remaining(services, &plan, &args.services)?;
+        let began = clock::monotonic();
         build(workspace, &plan, &services, &invocation)?;
+        let built_for = clock::monotonic().saturating_sub(began);
         let (plan, invocation) = (Box::new(plan), Box::new(invocation));
         running.connection.ask(Request::Restart {
             services,
             plan,
             invocation,
+            built_for,
         })
     })?;
     Ok(0)

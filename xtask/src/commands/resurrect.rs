@@ -8,7 +8,7 @@ use crate::cli::Resurrect;
 use crate::fleet::Goal;
 use crate::ipc::protocol::{Lease, Up};
 use crate::plan::Plan;
-use crate::{service_manager, tasks, ui};
+use crate::{clock, service_manager, tasks, ui};
 use anyhow::{Context as _, Result};
 
 pub(super) fn run(workspace: &Workspace, args: &Resurrect) -> Result<u8> {
@@ -67,7 +67,9 @@ pub(super) fn start(
     let plan = workspace.plan(Some(&stack.profile), &invocation)?;
     let paths = workspace.stack(&plan.profile)?;
     let taken_ids = replace::make_room(&paths, &plan, false)?;
+    let began = clock::monotonic();
     tasks::build::run(&plan.builds, &invocation.shell, &workspace.place())?;
+    let built_for = clock::monotonic().saturating_sub(began);
     let up = Up {
         plan,
         invocation,
@@ -75,6 +77,7 @@ pub(super) fn start(
         lease,
         goal,
         timeout: None,
+        built_for,
     };
     let reached = starter::bring_up(&paths, &up, || Ok(())).context("failed to start the stack")?;
     Ok((reached, up.plan))

@@ -4,6 +4,7 @@ use super::stacks::Running;
 use super::workspace::Workspace;
 use super::{known, restart, select, stacks};
 use crate::cli::Named;
+use crate::clock;
 use crate::ipc::protocol::{Details, Request};
 use crate::plan::ServicePlan;
 use anyhow::Result;
@@ -18,13 +19,15 @@ pub(super) fn run(workspace: &Workspace, args: &Named) -> Result<u8> {
             .filter(|details| services.contains(&details.plan.name) || !has_completed(details))
             .map(|details| &details.plan)
             .collect();
+        let began = clock::monotonic();
         if starting.iter().any(|plan| !plan.builds.is_empty()) {
             let names: Vec<String> = starting.iter().map(|plan| plan.name.clone()).collect();
             let invocation = restart::started_with(&mut running.connection)?;
             let plan = workspace.plan(Some(&running.status.profile), &invocation)?;
             restart::build(workspace, &plan, &names, &invocation)?;
         }
-        running.connection.ask(Request::Start { services })
+        let built_for = clock::monotonic().saturating_sub(began);
+        running.connection.ask(Request::Start { services, built_for })
     })?;
     Ok(0)
 }

@@ -275,7 +275,7 @@ impl Fleet {
         let service = &member.service;
         match &service.state {
             State::Launching(None)
-                if self.waits_for(member).is_none() && !matches!(service.turn, Turn::Building(_)) =>
+                if self.waits_for(member).is_none() && !matches!(service.turn, Turn::Building { .. }) =>
             {
                 Some(Event::Go(RunId(self.last_run + 1)))
             }
@@ -343,9 +343,12 @@ impl Fleet {
                 let why = other.service.reason().unwrap_or_default();
                 format!("waits for {name} ({}: {why})", other.service.status())
             }
-            State::Stopped => format!("waits for {name} (stopped)"),
+            State::Stopped => match other.service.last_exit().filter(|_| other.service.wanted == Wanted::Up) {
+                Some(run) => format!("waits for {name} (stopped: it ended with {})", run.exit),
+                None => format!("waits for {name} (stopped)"),
+            },
             State::Launching(_) | State::Online(_) | State::Ending { .. } | State::WaitingRestart { .. } => {
-                match other.service.reason() {
+                match self.waiting_for(id).or_else(|| other.service.reason()) {
                     Some(why) => format!("waits for {name} ({why})"),
                     None => format!("waits for {name}"),
                 }

@@ -29,6 +29,13 @@ impl Files {
     }
 }
 
+impl Files {
+    /// The names that were kept.
+    pub fn into_names(self) -> Vec<String> {
+        self.names
+    }
+}
+
 impl fmt::Display for Files {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(first) = self.names.first() else {
@@ -47,15 +54,22 @@ impl fmt::Display for Files {
 pub enum Turn {
     /// Nothing changed.
     None,
-    /// Files changed; the turn begins when they have been quiet.
+    /// Files changed; the turn begins when they have been quiet, or have not become quiet for too long.
     Settling {
         /// When the quiet time is over.
         until: Monotonic,
+        /// The first change.
+        began: Monotonic,
         /// The last change.
         changed_at: Monotonic,
         /// What changed.
         files: Files,
     },
     /// The builds run.
-    Building(Files),
+    Building {
+        /// What changed.
+        files: Files,
+        /// What changed since they began, and did not end them: the next turn's.
+        later: Option<(Monotonic, Files)>,
+    },
 }

@@ -12,7 +12,7 @@ mod tests;
 pub use change::{Files, Turn};
 use exit::ENDED;
 pub use exit::{Exit, PastRun, is_crash, named_signal, signal_name};
-pub use own_writes::OwnWrites;
+pub use own_writes::{OwnWrites, Verdict};
 pub use schedule::Schedule;
 pub use step::step;
 
@@ -155,6 +155,10 @@ pub struct Service {
     pub state: State,
     /// What watching has seen and not yet acted on.
     pub turn: Turn,
+    /// The last change of watched files while it was down: a build for its next start may have begun before.
+    pub missed: Option<(Monotonic, Files)>,
+    /// How many builds in a row a newer change has ended.
+    pub cancelled_builds: u32,
     /// Set while a restart is due: the next run counts as one.
     pub restart: Option<Cause>,
     /// Restarts since the last reset.
@@ -180,6 +184,9 @@ pub struct Service {
     /// Why changes of its files are not acted upon until the user starts or restarts it.
     pub watch_suspended: Option<String>,
 }
+
+/// What a probe's reason says of a port that is somebody else's.
+pub const HELD: &str = "held by ";
 
 /// How many runs that are over are remembered of each service.
 pub const PAST_RUNS: usize = 10;
@@ -258,6 +265,8 @@ impl Service {
             wanted: Wanted::Down,
             state: State::Stopped,
             turn: Turn::None,
+            missed: None,
+            cancelled_builds: 0,
             restart: None,
             restarts: 0,
             unstable: 0,
@@ -306,7 +315,7 @@ impl Service {
             State::Stopped => "stopped",
             State::Launching(_) => "launching",
             State::Blocked { .. } => "blocked",
-            State::Online(_) if matches!(self.turn, Turn::Building(_)) => "building",
+            State::Online(_) if matches!(self.turn, Turn::Building { .. }) => "building",
             State::Online(_) => "online",
             State::Ending { .. } => "stopping",
             State::WaitingRestart { .. } => "waiting restart",
@@ -316,7 +325,7 @@ impl Service {
 
     /// Why it is not as wanted, as far as the service itself knows.
     pub fn reason(&self) -> Option<String> {
-        let building = matches!(self.state, State::Launching(_)) && matches!(self.turn, Turn::Building(_));
+        let building = matches!(self.state, State::Launching(_)) && matches!(self.turn, Turn::Building { .. });
         let between = self.restart.as_ref().filter(|_| {
             // A launch that failed between two runs is the trouble itself.
             self.trouble.is_none() && matches!(self.state, State::WaitingRestart { .. })
@@ -365,7 +374,7 @@ pub fn deadline(service: &Service, policy: &Policy) -> Option<Monotonic> {
     };
     let of_turn = match &service.turn {
         Turn::Settling { until, .. } => Some(*until),
-        Turn::None | Turn::Building(_) => None,
+        Turn::None | Turn::Building { .. } => None,
     };
     of_state.into_iter().chain(of_turn).min()
 }

@@ -2,8 +2,8 @@
 //! Pure: an event, the policy and the time in; the new service and what is to be done out.
 
 use super::{
-    Action, Cause, ENDED, Event, Exit, Files, Monotonic, Next, OwnWrites, PAST_RUNS, PastRun, Phase, Ready, Run, RunId,
-    Service, State, Turn, Wanted, ready_deadline,
+    Action, Cause, ENDED, Event, Exit, Files, HELD, Monotonic, Next, OwnWrites, PAST_RUNS, PastRun, Phase, Ready, Run,
+    RunId, Service, State, Turn, Verdict, Wanted, ready_deadline,
 };
 use crate::clock::Now;
 use crate::config::Autorestart;
@@ -12,6 +12,13 @@ use crate::policy::{
     BACKOFF_CLEARED_AFTER, BLOCKED_RETRY, KILL_LIMIT, LEFTOVER_GRACE, Policy, Readiness, SCARCITY_DELAY,
 };
 use std::time::Duration;
+
+/// A burst of changes that does not become quiet leads to a turn after so many times `watch_delay`, but not before so long: a service
+/// that writes its log into what it watches would otherwise never be restarted.
+const LONGEST_BURST: (u32, Duration) = (10, Duration::from_secs(2));
+
+/// So many builds in a row may be ended by newer changes; the next one comes to its end.
+const MOST_CANCELLED: u32 = 3;
 
 /// Leads a service from one state to the next.
 pub fn step(service: Service, event: Event, policy: &Policy, now: Now) -> (Service, Vec<Action>) {
@@ -62,15 +69,22 @@ impl Step<'_> {
     // What the user wants.
 
     fn start(&mut self) {
-        self.service.wanted = Wanted::Up;
-        self.resume_watching();
-        self.service.unstable = 0;
-        self.service.backoff = None;
+        self.by_user();
         match &mut self.service.state {
             State::Stopped | State::Errored | State::WaitingRestart { .. } => self.launch(),
             State::Ending { next, .. } => *next = Next::Launch(Duration::ZERO),
             State::Launching(_) | State::Blocked { .. } | State::Online(_) => {}
         }
+    }
+
+    /// The user wants it up: what was held against it is forgotten.
+    fn by_user(&mut self) {
+        self.service.wanted = Wanted::Up;
+        self.resume_watching();
+        self.service.missed = None;
+        self.service.build_failure = None;
+        self.service.unstable = 0;
+        self.service.backoff = None;
     }
 
     fn stop(&mut self) {
@@ -102,10 +116,7 @@ impl Step<'_> {
     fn restart(&mut self, cause: Cause) {
         let by_user = matches!(cause, Cause::Command | Cause::Configuration);
         if by_user {
-            self.service.wanted = Wanted::Up;
-            self.resume_watching();
-            self.service.unstable = 0;
-            self.service.backoff = None;
+            self.by_user();
         } else if self.service.wanted == Wanted::Down {
             return;
         }
@@ -413,6 +424,9 @@ impl Step<'_> {
             return;
         }
         let overdue = live.ready == Ready::Overdue;
+        // Whose port it is does not become another's by waiting, so it is said at once.
+        let held = why.contains(HELD);
+        self.service.trouble = held.then(|| why.clone());
         self.service.probe_error = Some(why);
         if overdue {
             self.service.trouble = Some(self.overdue());
@@ -431,38 +445,70 @@ impl Step<'_> {
     // What watching leads to.
 
     fn changed(&mut self, new: Vec<String>) {
-        if self.service.wanted == Wanted::Down || self.service.watch_suspended.is_some() {
+        let now = self.now.monotonic;
+        if self.service.wanted == Wanted::Down {
+            let (_, files) = self.service.missed.get_or_insert_default();
+            files.add(new);
+            self.service.missed = self.service.missed.take().map(|(_, files)| (now, files));
             return;
         }
-        self.service.own_writes.changed(&new, self.now.monotonic);
-        let mut files = match std::mem::replace(&mut self.service.turn, Turn::None) {
-            Turn::None => Files::default(),
-            Turn::Settling { files, .. } => files,
-            Turn::Building(files) => {
+        if self.service.watch_suspended.is_some() {
+            return;
+        }
+        self.service.own_writes.changed(&new, now);
+        let (began, mut files) = match std::mem::replace(&mut self.service.turn, Turn::None) {
+            Turn::None => (now, Files::default()),
+            Turn::Settling { began, files, .. } => (began, files),
+            Turn::Building { files, later } if self.service.cancelled_builds >= MOST_CANCELLED => {
+                // Perhaps the build's own doing: ended each time, it would never come to its end.
+                let mut more = later.map(|(_, more)| more).unwrap_or_default();
+                more.add(new);
+                let later = Some((now, more));
+                self.service.turn = Turn::Building { files, later };
+                return;
+            }
+            Turn::Building { files, .. } => {
+                self.service.cancelled_builds += 1;
                 self.actions.push(Action::CancelBuild);
                 self.note("build cancelled: a newer change");
-                files
+                (now, files)
             }
         };
         files.add(new);
-        let changed_at = self.now.monotonic;
+        self.settle(began, files);
+    }
+
+    /// Waits until nothing changes any more; for what never becomes quiet, not for ever.
+    fn settle(&mut self, began: Monotonic, files: Files) {
+        let (changed_at, delay) = (self.now.monotonic, self.policy.watch_delay);
+        let longest = (delay * LONGEST_BURST.0).max(LONGEST_BURST.1);
         self.service.turn = Turn::Settling {
-            until: changed_at + self.policy.watch_delay,
+            until: (changed_at + delay).min(began + longest),
+            began,
             changed_at,
             files,
         };
     }
 
     /// The changes have been quiet long enough.
-    fn begin_turn(&mut self, files: Files, changed_at: Monotonic) {
-        if let Some(file) = self.service.own_writes.turn(self.now.monotonic) {
-            self.suspend_watching(&file);
-            return;
+    fn begin_turn(&mut self, files: Files, began: Monotonic, changed_at: Monotonic) {
+        match self.service.own_writes.turn(self.now.monotonic) {
+            Verdict::Act => {}
+            Verdict::Suspend(file) => return self.suspend_watching(&file),
+            Verdict::Hold(span) => {
+                self.service.turn = Turn::Settling {
+                    until: self.now.monotonic + span,
+                    began,
+                    changed_at,
+                    files,
+                };
+                return;
+            }
         }
         self.service.own_writes.acted(self.now.monotonic);
         if self.policy.builds {
             self.note(format!("building: {files}"));
-            self.service.turn = Turn::Building(files);
+            self.service.turn = Turn::Building { files, later: None };
             self.actions.push(Action::Build);
         } else if !matches!(self.service.state, State::Online(run) if run.since > changed_at) {
             self.renew(files);
@@ -470,9 +516,14 @@ impl Step<'_> {
     }
 
     fn built(&mut self, result: Result<(), String>) {
-        let Turn::Building(files) = std::mem::replace(&mut self.service.turn, Turn::None) else {
-            return;
+        let (files, later) = match std::mem::replace(&mut self.service.turn, Turn::None) {
+            Turn::Building { files, later } => (files, later),
+            other @ (Turn::None | Turn::Settling { .. }) => {
+                self.service.turn = other;
+                return;
+            }
         };
+        self.service.cancelled_builds = 0;
         match result {
             Ok(()) => {
                 self.service.build_failure = None;
@@ -483,13 +534,16 @@ impl Step<'_> {
                 self.service.build_failure = Some(format!("build failed: {tail}"));
             }
         }
+        if let Some((began, files)) = later {
+            self.settle(began, files);
+        }
     }
 
     /// It runs on as it is: another restart would only make it write again.
     fn suspend_watching(&mut self, file: &str) {
         let why = format!(
-            "watching is suspended: {file} changes right after each start, so the service itself seems to write it; \
-             add it to `ignore_watch` and restart the service"
+            "watching is suspended: {file} changes right after each start, so the service itself or its build seems to write it; \
+             add it to `ignore_watch`, or to the `outputs` of the task, and restart the service"
         );
         self.note(why.as_str());
         self.service.watch_suspended = Some(why);
@@ -524,9 +578,10 @@ impl Step<'_> {
     }
 
     fn end_turn(&mut self) {
-        if matches!(self.service.turn, Turn::Building(_)) {
+        if matches!(self.service.turn, Turn::Building { .. }) {
             self.actions.push(Action::CancelBuild);
         }
+        self.service.cancelled_builds = 0;
         self.service.turn = Turn::None;
     }
 
@@ -535,14 +590,15 @@ impl Step<'_> {
     fn tick(&mut self) {
         if let Turn::Settling {
             until,
+            began,
             changed_at,
             files,
         } = &self.service.turn
             && *until <= self.now.monotonic
         {
-            let (files, changed_at) = (files.clone(), *changed_at);
+            let (files, began, changed_at) = (files.clone(), *began, *changed_at);
             self.service.turn = Turn::None;
-            self.begin_turn(files, changed_at);
+            self.begin_turn(files, began, changed_at);
         }
         match self.service.state {
             State::Blocked { retry_at } if retry_at <= self.now.monotonic => {

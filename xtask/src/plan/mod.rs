@@ -157,6 +157,20 @@ pub enum Probe {
     Ports,
 }
 
+impl Probe {
+    /// The port of this machine that is asked at, if it is one.
+    pub fn local_port(&self) -> Option<u16> {
+        let authority = match self {
+            Self::Http(url) => url.split_once("://")?.1.split(['/', '?', '#']).next()?,
+            Self::Tcp(address) => address.as_str(),
+            Self::Log(_) | Self::Command(_) | Self::Notify | Self::Ports => return None,
+        };
+        let (host, port) = authority.rsplit_once(':').filter(|(_, port)| !port.ends_with(']'))?;
+        let is_local = matches!(host, "localhost" | "127.0.0.1" | "[::1]" | "::1" | "0.0.0.0" | "[::]");
+        is_local.then(|| port.parse().ok()).flatten()
+    }
+}
+
 /// When and how logs are rotated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rotation {

@@ -5,7 +5,7 @@ use crate::clock::Now;
 use crate::fleet::{Fate, Goal, Member, ServiceId};
 use crate::ipc::protocol::{Failure, HEARTBEAT, Lease, Reply, Request, Up};
 use crate::ipc::server::ClientId;
-use crate::lifecycle::{Cause, Event, Monotonic, State, Wanted};
+use crate::lifecycle::{Cause, Event, Files, Monotonic, State, Wanted};
 use crate::plan::{Invocation, Plan};
 use std::time::Duration;
 
@@ -52,13 +52,16 @@ impl Supervisor {
             _ if self.leaving => self.clients.send(client, &Reply::Leaving),
             Request::Up(up) => self.up(client, *up, now),
             Request::Stop { services } => self.stop(client, &services, now),
-            Request::Start { services } => self.start(client, &services, now),
+            Request::Start { services, built_for } => self.start(client, &services, built_for, now),
             Request::Restart {
                 services,
                 plan,
                 invocation,
+                built_for,
             } => {
+                let missed = self.missed(built_for, now);
                 self.restart(client, &services, *plan, *invocation, now);
+                self.make_up_for(missed, now);
             }
             Request::Wait { services, timeout } => {
                 let ids = self.ids(&services);
@@ -91,9 +94,11 @@ impl Supervisor {
         let services = up.plan.services.clone();
         self.plan = Some(up.plan);
         let stopped = std::mem::take(&mut self.invocation.options.stopped);
+        let missed = self.missed(up.built_for, now);
         let tasks = self.fleet.adopt_but(services, &stopped, &up.taken_ids, now);
         self.perform(tasks, now);
-        self.renew_watches(now);
+        self.renew_watches(up.built_for, now);
+        self.make_up_for(missed, now);
         self.renew_memory_limits(now);
         self.renew_schedules(now);
         let stays_down = |member: &Member| member.service.wanted == Wanted::Down && stopped.contains(&member.plan.name);
@@ -110,7 +115,24 @@ impl Supervisor {
         down.map(|(_, member)| member.plan.name.clone()).collect()
     }
 
-    fn start(&mut self, client: ClientId, services: &[String], now: Now) {
+    /// What changed of services that are down since builds began that make ready for their next start: those have it in part, or not.
+    fn missed(&self, built_for: Duration, now: Now) -> Vec<(ServiceId, Files)> {
+        let since = now.monotonic.saturating_sub(built_for);
+        let missed = |(id, member): (ServiceId, &Member)| {
+            let (at, files) = member.service.missed.as_ref()?;
+            (*at >= since).then(|| (id, files.clone()))
+        };
+        self.fleet.members().filter_map(missed).collect()
+    }
+
+    /// They were started: what they missed is a change like any other.
+    fn make_up_for(&mut self, missed: Vec<(ServiceId, Files)>, now: Now) {
+        for (id, files) in missed {
+            self.happen(id, Event::Changed(files.into_names()), now);
+        }
+    }
+
+    fn start(&mut self, client: ClientId, services: &[String], built_for: Duration, now: Now) {
         let named = self.ids(services);
         let down = |id: &ServiceId| {
             self.fleet.get(*id).is_some_and(|member| {
@@ -127,8 +149,10 @@ impl Supervisor {
             .into_iter()
             .filter(|id| down(id) && (named.contains(id) || !self.has_completed(*id)))
             .collect();
+        let missed = self.missed(built_for, now);
         let tasks = self.fleet.apply_all(&ids, &Event::Start, now);
         self.perform(tasks, now);
+        self.make_up_for(missed, now);
         self.wait_for(client, named, Goal::Launched, None, now);
     }
 
@@ -161,7 +185,7 @@ impl Supervisor {
         let ids = self.ids(services);
         let tasks = self.fleet.apply_all(&ids, &Event::Restart(Cause::Command), now);
         self.perform(tasks, now);
-        self.renew_watches(now);
+        self.renew_watches(Duration::ZERO, now);
         self.renew_memory_limits(now);
         self.renew_schedules(now);
         self.wait_for(client, ids, Goal::Launched, None, now);

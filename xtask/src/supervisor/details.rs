@@ -27,7 +27,7 @@ impl Supervisor {
         let changed = match &service.turn {
             Turn::None => None,
             Turn::Settling { files, .. } => Some(format!("{files}; waiting until nothing changes any more")),
-            Turn::Building(files) => Some(format!("{files}; building")),
+            Turn::Building { files, .. } => Some(format!("{files}; building")),
         };
         let depends = |other: &crate::plan::ServicePlan| other.depends_on.iter().any(|on| on.name == member.plan.name);
         Some(Details {

@@ -183,11 +183,20 @@ impl Supervisor {
 
     fn start_probe(&self, run: RunId, plan: &ServicePlan, root: TreeRoot) -> Option<ProbeHandle> {
         let ports = plan.ports.clone();
+        // Without declared ports, the one that is asked at must not be a stranger's.
+        let strangers = ports
+            .is_empty()
+            .then(|| plan.probe.as_ref().and_then(Probe::local_port))
+            .flatten();
         let limit = readiness::attempt_limit(plan.probe_interval);
         let probe: Ask = match plan.probe.clone()? {
-            Probe::Http(url) => answers_itself(readiness::attempt(readiness::Probe::Http(url), limit), ports, root),
+            Probe::Http(url) => {
+                let attempt = readiness::attempt(readiness::Probe::Http(url), limit);
+                answers_itself(no_stranger(attempt, strangers), ports, root)
+            }
             Probe::Tcp(address) => {
-                answers_itself(readiness::attempt(readiness::Probe::Tcp(address), limit), ports, root)
+                let attempt = readiness::attempt(readiness::Probe::Tcp(address), limit);
+                answers_itself(no_stranger(attempt, strangers), ports, root)
             }
             Probe::Command(words) => answers_itself(self.command_probe(run, plan, &words), ports, root),
             Probe::Ports => Box::new(move || ports::are_own(&ports, root, true)),
@@ -303,6 +312,12 @@ pub(super) fn variables(env: BTreeMap<String, String>) -> Vec<(OsString, OsStrin
     env.into_iter()
         .map(|(name, value)| (name.into(), value.into()))
         .collect()
+}
+
+/// Asks, and then makes sure that it was nobody from outside the stack who answered.
+fn no_stranger(mut attempt: Ask, port: Option<u16>) -> Ask {
+    let Some(port) = port else { return attempt };
+    Box::new(move || attempt().and_then(|()| ports::is_no_strangers(port)))
 }
 
 /// Asks, and then makes sure that it was not somebody else who answered.

@@ -5,7 +5,7 @@ use super::message::Message;
 use super::{State, Supervisor, send};
 use crate::clock::Now;
 use crate::fleet::{Member, ServiceId};
-use crate::lifecycle::{Event, State as LifeState};
+use crate::lifecycle::{Event, HELD, State as LifeState};
 use crate::process::{self, Holder, Identity, TreeRoot};
 use std::path::Path;
 
@@ -88,7 +88,7 @@ pub(super) fn are_own(ports: &[u16], root: TreeRoot, all: bool) -> Result<(), St
         };
         let stack = other.pid.and_then(stack_of);
         return Err(format!(
-            "port {} is {beside}held by {}",
+            "port {} is {beside}{HELD}{}",
             other.port,
             describe(other, stack.as_ref())
         ));
@@ -100,6 +100,28 @@ pub(super) fn are_own(ports: &[u16], root: TreeRoot, all: bool) -> Result<(), St
         Some(port) if all => Err(format!("nothing listens on port {port} yet")),
         Some(_) | None => Ok(()),
     }
+}
+
+/// Whether a port that a service is asked at is one of the stack's own, as far as the system tells who listens there. Somebody whom it
+/// does not tell may well be the service's own doing: a container's port is held by its engine.
+///
+/// # Errors
+/// Whose it is.
+pub(super) fn is_no_strangers(port: u16) -> Result<(), String> {
+    let holders = process::holders(&[port]).map_err(|error| format!("failed to look at the ports: {error}"))?;
+    let Some(other) = holders.first() else { return Ok(()) };
+    let snapshot = process::snapshot().map_err(|error| format!("failed to look at the processes: {error}"))?;
+    let is_below = |pid| {
+        snapshot
+            .lineage(pid)
+            .iter()
+            .any(|process| process.identity.pid == std::process::id())
+    };
+    if holders.iter().any(|holder| holder.pid.is_none_or(is_below)) {
+        return Ok(());
+    }
+    let stack = other.pid.and_then(stack_of);
+    Err(format!("port {port} is {HELD}{}", describe(other, stack.as_ref())))
 }
 
 /// The pids of a run.

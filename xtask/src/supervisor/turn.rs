@@ -6,11 +6,13 @@ use crate::clock::{self, Now};
 use crate::fleet::{ServiceId, Task};
 use crate::ipc::server::Arrival;
 use crate::lifecycle::{Action, Cause, Event, RunId};
+use crate::plan::ServicePlan;
 use crate::process;
 use crate::readiness::ProbeReport;
 use crate::watch::{WatchReport, WatchSpec, Watcher};
+use jiff::SignedDuration;
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How often memory is looked at while some service has a limit: a limit passed is acted on within five seconds.
@@ -111,14 +113,21 @@ impl Supervisor {
         }
     }
 
-    /// Watches what the present plan says. A service that is down is watched, too: its events are ignored.
-    pub(super) fn renew_watches(&mut self, now: Now) {
+    /// Watches what the present plan says; of what is newly watched, what changed within `built_for` counts. A service that is down is
+    /// watched, too: its events are kept for its start.
+    pub(super) fn renew_watches(&mut self, built_for: Duration, now: Now) {
         let Some(plan) = &self.plan else { return };
         let logs = plan
             .services
             .iter()
             .flat_map(|service| service.out_file.iter().chain(&service.error_file));
         let own: Vec<PathBuf> = [&plan.state_dir].into_iter().chain(logs).cloned().collect();
+        let own_of = |service: &ServicePlan| {
+            own.iter()
+                .cloned()
+                .chain(made_by_builds(service, &plan.workspace))
+                .collect()
+        };
         let specs: Vec<WatchSpec> = plan
             .services
             .iter()
@@ -128,7 +137,7 @@ impl Supervisor {
                 roots: service.watch.clone(),
                 ignore: service.ignore_watch.clone(),
                 workspace: plan.workspace.clone(),
-                own: own.clone(),
+                own: own_of(service),
             })
             .collect();
         self.watch_troubles.clear();
@@ -145,7 +154,8 @@ impl Supervisor {
             }
         }
         if let Some(watcher) = &mut self.watcher {
-            watcher.set(specs);
+            let since = SignedDuration::try_from(built_for).unwrap_or_default();
+            watcher.set(specs, now.wall.saturating_sub(since).unwrap_or(now.wall));
         }
     }
 
@@ -186,7 +196,7 @@ impl Supervisor {
         }
         self.leaving = true;
         self.note(now.wall, None, &format!("stopping the stack: {why}"));
-        self.renew_watches(now);
+        self.renew_watches(Duration::ZERO, now);
         self.stop_all(&Event::Stop, now);
     }
 
@@ -195,4 +205,14 @@ impl Supervisor {
         let tasks = self.fleet.apply_all(&ids, event, now);
         self.perform(tasks, now);
     }
+}
+
+/// What the builds of a service say they write: a change of it is no reason to build again. What the user named to be watched is watched
+/// all the same.
+fn made_by_builds(service: &ServicePlan, workspace: &Path) -> Vec<PathBuf> {
+    let outputs = service.builds.iter().flat_map(|task| &task.outputs);
+    let outputs = outputs.map(|output| workspace.join(output).components().collect::<PathBuf>());
+    outputs
+        .filter(|output| !service.watch.iter().any(|root| root.starts_with(output)))
+        .collect()
 }

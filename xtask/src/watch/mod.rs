@@ -16,10 +16,10 @@ mod tree;
 mod walk;
 mod worker;
 
-use crate::clock;
 use anyhow::Context;
 pub use filter::WatchSpec;
 use ground::Ground;
+use jiff::Timestamp;
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Sender};
 use std::thread;
@@ -86,9 +86,9 @@ impl Watcher {
     }
 
     /// Replaces what is watched, and returns at once. A spec that is already watched keeps its watches and loses no
-    /// event. A file written after this call counts, even before the `Armed` report.
-    pub fn set(&self, specs: Vec<WatchSpec>) {
-        let since = SystemTime::from(clock::wall());
+    /// event. A file written after `since` counts, even before the `Armed` report.
+    pub fn set(&self, specs: Vec<WatchSpec>, since: Timestamp) {
+        let since = SystemTime::from(since);
         // The thread lives until we are dropped.
         let _ = self.messages.send(Message::Set { specs, since });
     }

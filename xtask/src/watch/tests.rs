@@ -4,6 +4,7 @@ use super::fingerprint::settled_before;
 use super::ground::{Touch, TouchKind};
 use super::tree::Tree;
 use super::*;
+use crate::clock;
 use crate::clock::monotonic;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -86,7 +87,7 @@ impl Bench {
 
     /// Also until what was read ahead is beyond doubt: nothing below has to wait for it.
     fn watch(&self, roots: &[&str]) {
-        self.watcher.set(vec![self.spec("web", roots)]);
+        self.watcher.set(vec![self.spec("web", roots)], clock::wall());
         self.armed("web");
         assert!(
             self.heard.recv_timeout(Duration::from_millis(150)).is_err(),
@@ -438,9 +439,10 @@ fn a_file_and_a_directory_may_take_each_others_place() {
 fn an_unchanged_spec_stays_watched_when_others_come_and_go() {
     let bench = bench(&["src/a", "lib/b"], &["src"]);
     bench.write("src/a", "during");
-    bench
-        .watcher
-        .set(vec![bench.spec("api", &["lib"]), bench.spec("web", &["src"])]);
+    bench.watcher.set(
+        vec![bench.spec("api", &["lib"]), bench.spec("web", &["src"])],
+        clock::wall(),
+    );
     let mut reports = vec![
         bench.heard.recv_timeout(LIMIT).unwrap(),
         bench.heard.recv_timeout(LIMIT).unwrap(),
@@ -456,7 +458,7 @@ fn an_unchanged_spec_stays_watched_when_others_come_and_go() {
         files: 1,
     };
     assert_eq!(reports, [WatchReport::Changed(during), armed]);
-    bench.watcher.set(vec![bench.spec("web", &["src"])]);
+    bench.watcher.set(vec![bench.spec("web", &["src"])], clock::wall());
     bench.write("lib/b", "nobody's");
     bench.write("src/a", "new");
     bench.expect(&["src/a"]);
@@ -465,9 +467,10 @@ fn an_unchanged_spec_stays_watched_when_others_come_and_go() {
 #[test]
 fn services_with_the_same_sources_are_each_told() {
     let bench = unwatched(&["src/a"]);
-    bench
-        .watcher
-        .set(vec![bench.spec("web-0", &["src"]), bench.spec("web-1", &["src"])]);
+    bench.watcher.set(
+        vec![bench.spec("web-0", &["src"]), bench.spec("web-1", &["src"])],
+        clock::wall(),
+    );
     assert_eq!(bench.armed("web-0"), (1, 1));
     bench.armed("web-1");
     bench.write("src/a", "new");
@@ -484,7 +487,7 @@ fn a_file_written_right_after_set_counts() {
     let bench = unwatched(&["src/a"]);
     // Beyond the grain of the file system's clock.
     assert!(bench.heard.recv_timeout(Duration::from_millis(50)).is_err());
-    bench.watcher.set(vec![bench.spec("web", &["src"])]);
+    bench.watcher.set(vec![bench.spec("web", &["src"])], clock::wall());
     assert!(
         bench
             .heard
@@ -517,7 +520,7 @@ fn a_bad_glob_fails_its_service_alone() {
         ignore: vec!["a[".to_owned()],
         ..bench.spec("bad", &["src"])
     };
-    bench.watcher.set(vec![bad, bench.spec("web", &["src"])]);
+    bench.watcher.set(vec![bad, bench.spec("web", &["src"])], clock::wall());
     match bench.heard.recv_timeout(LIMIT) {
         Ok(WatchReport::Failed { service, why }) => assert!(service == "bad" && why.contains("`a[`"), "{why}"),
         other => panic!("{other:?}"),
@@ -569,10 +572,13 @@ fn dropping_the_watcher_ends_its_thread() {
 fn paths_outside_the_workspace_are_reported_whole() {
     let bench = unwatched(&["src/a"]);
     let elsewhere = Path::new("/nowhere/at/all").to_owned();
-    bench.watcher.set(vec![WatchSpec {
-        workspace: elsewhere,
-        ..bench.spec("web", &["src"])
-    }]);
+    bench.watcher.set(
+        vec![WatchSpec {
+            workspace: elsewhere,
+            ..bench.spec("web", &["src"])
+        }],
+        clock::wall(),
+    );
     bench.armed("web");
     bench.write("src/a", "new");
     bench.until(bench.at("src/a").to_str().unwrap());

@@ -81,13 +81,16 @@ fn start(bench: &Bench, stage: &Stage) -> Result<Row> {
             // Whoever has seen enough does not listen any more.
             let _ = sender.send((now(), report));
         })?;
-        watcher.set(vec![WatchSpec {
-            service: "s0".to_owned(),
-            roots: vec![stage.dir().join("src")],
-            ignore: Vec::new(),
-            workspace: stage.dir().to_owned(),
-            own: vec![stage.dir().join(".dev")],
-        }]);
+        watcher.set(
+            vec![WatchSpec {
+                service: "s0".to_owned(),
+                roots: vec![stage.dir().join("src")],
+                ignore: Vec::new(),
+                workspace: stage.dir().to_owned(),
+                own: vec![stage.dir().join(".dev")],
+            }],
+            crate::clock::wall(),
+        );
         match reports.recv().context("the watcher is gone")? {
             (at, WatchReport::Armed { files, .. }) if files == DIRECTORIES * FILES => ours.push(at - begun),
             (_, other) => bail!("not watched: {other:?}"),
