@@ -128,6 +128,31 @@ fn a_build_that_writes_unnamed_files_into_what_is_watched_comes_to_its_end() {
 }
 
 #[test]
+fn a_task_that_two_services_share_runs_once_at_a_time_and_the_second_finds_it_fresh() {
+    let keys = "min_uptime = 50\nwatch = ['src']\nwatch_delay = '50ms'\nbuild = 'compile'";
+    let project = Project::new()
+        .file("src/main.ts", "one")
+        .service("web", "count web.runs", keys)
+        .service("api", "count api.runs", keys)
+        .toml(
+            "[tasks.compile]\nscript = 'sh'\nargs = ['-c', 'mkdir busy || exit 9; echo built >> builds; sleep 0.3; cp src/main.ts built; rmdir busy']\n\
+             inputs = ['src']\noutputs = ['built']\n[profiles.dev]\nservices = ['web', 'api']",
+        );
+    project.up();
+    project.write("src/main.ts", "two");
+    project.wait_lines("web.runs", 2);
+    project.wait_lines("api.runs", 2);
+    assert_eq!(project.lines("builds"), 2);
+    // From outside, too: whoever comes second waits.
+    project.write("src/main.ts", "three");
+    let builds: Vec<_> = (0..3).map(|_| project.start(&["build", "compile"])).collect();
+    builds.into_iter().for_each(|build| drop(build.wait().ok()));
+    project.wait_lines("web.runs", 3);
+    project.wait_lines("api.runs", 3);
+    assert_eq!(project.lines("builds"), 3);
+}
+
+#[test]
 fn a_failed_build_is_forgotten_once_another_way_has_built() {
     let project = watched("build = \"compile\"").file("verdict", "0").toml(
         "[tasks.compile]\nscript = 'sh'\nargs = ['-c', 'exit $(cat verdict)']\n[profiles.dev]\nservices = [\"web\"]",

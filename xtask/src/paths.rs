@@ -87,15 +87,23 @@ impl StackPaths {
     /// # Errors
     /// When they cannot be made.
     pub fn make(&self, state_dir: &Path) -> Result<()> {
-        private_dir(state_dir)?;
+        make_state_dir(state_dir)?;
         private_dir(&self.dir)?;
-        private_dir(&self.logs)?;
-        let ignore = state_dir.join(".gitignore");
-        if !ignore.exists() {
-            write_atomically(&ignore, b"*\n")?;
-        }
-        Ok(())
+        private_dir(&self.logs)
     }
+}
+
+/// Makes the directory of logs and state, with a `.gitignore` that keeps it out of version control.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn make_state_dir(state_dir: &Path) -> Result<()> {
+    private_dir(state_dir)?;
+    let ignore = state_dir.join(".gitignore");
+    if ignore.exists() {
+        return Ok(());
+    }
+    write_atomically(&ignore, b"*\n")
 }
 
 /// A lock on a file, released when it is dropped or its process ends, however that happens.

@@ -7,6 +7,7 @@ use super::{Supervisor, send};
 use crate::clock::Now;
 use crate::fleet::ServiceId;
 use crate::lifecycle::{Event, Exit, RunId};
+use crate::paths::Lock;
 use crate::plan::{TaskPlan, environment};
 use crate::process::{self, Launch, LaunchError};
 use crate::tasks::fresh::{self, Look, Place, Stale};
@@ -25,6 +26,8 @@ pub(super) struct Build {
     task: TaskPlan,
     left: VecDeque<TaskPlan>,
     stage: Stage,
+    /// Nobody else runs the task.
+    turn: Option<Lock>,
     cancelled: bool,
     /// A newer change came before the cancelled build was gone.
     again: bool,
@@ -50,24 +53,29 @@ struct Running {
 
 impl Supervisor {
     /// Starts the first build of a service; an event when that already decides the turn.
-    pub(super) fn start_build(&mut self, id: ServiceId, now: Now) -> Option<Event> {
+    pub(super) fn start_build(&mut self, id: ServiceId) -> Option<Event> {
         if let Some(build) = self.builds.get_mut(&id) {
             build.again = true;
             return None;
         }
         let tasks = self.fleet.get(id)?.plan.builds.clone();
-        self.next_task(id, tasks.into(), now)
+        self.next_task(id, tasks.into())
     }
 
     pub(super) fn cancel_build(&mut self, id: ServiceId) {
-        if let Some(build) = self.builds.get_mut(&id) {
-            build.cancelled = true;
-            build.again = false;
-            self.work.kill.push(build.run);
+        let Some(build) = self.builds.get_mut(&id) else { return };
+        match build.stage {
+            // Nothing runs: what it finds out, or waits for, is news of nobody.
+            Stage::Looking => drop(self.builds.remove(&id)),
+            Stage::Running(_) | Stage::Recording => {
+                build.cancelled = true;
+                build.again = false;
+                self.work.kill.push(build.run);
+            }
         }
     }
 
-    fn next_task(&mut self, id: ServiceId, mut left: VecDeque<TaskPlan>, now: Now) -> Option<Event> {
+    fn next_task(&mut self, id: ServiceId, mut left: VecDeque<TaskPlan>) -> Option<Event> {
         let Some(task) = left.pop_front() else {
             return Some(Event::Built(Ok(())));
         };
@@ -78,15 +86,15 @@ impl Supervisor {
             task: task.clone(),
             left,
             stage: Stage::Looking,
+            turn: None,
             cancelled: false,
             again: false,
         };
         self.builds.insert(id, build);
-        if task.inputs.is_empty() {
-            // Nothing is read for it.
-            return self.looked(id, run, fresh::look(&task, &place), now);
-        }
-        self.aside(id, run, move || BuildNews::Looked(fresh::look(&task, &place)));
+        self.aside(id, run, move || {
+            let turn = fresh::turn(&task, &place, || ());
+            BuildNews::Looked(fresh::look(&task, &place), turn)
+        });
         None
     }
 
@@ -105,12 +113,12 @@ impl Supervisor {
 
     pub(super) fn build_news(&mut self, id: ServiceId, run: RunId, news: BuildNews, now: Now) {
         let event = match news {
-            BuildNews::Looked(look) => self.looked(id, run, look, now),
+            BuildNews::Looked(look, turn) => self.looked(id, run, look, turn, now),
             BuildNews::Output(lines) => {
                 if let Some(running) = self.running(run) {
                     running.lines = Some(lines);
                 }
-                self.decide_build(id, now)
+                self.decide_build(id)
             }
             BuildNews::Recorded(result) => self.recorded(id, run, result, now),
         };
@@ -119,18 +127,16 @@ impl Supervisor {
         }
     }
 
-    fn looked(&mut self, id: ServiceId, run: RunId, look: Look, now: Now) -> Option<Event> {
+    fn looked(&mut self, id: ServiceId, run: RunId, look: Look, turn: Option<Lock>, now: Now) -> Option<Event> {
         let build = self.builds.get_mut(&id).filter(|build| build.run == run)?;
-        if build.cancelled {
-            return self.cancelled(id, now);
-        }
+        build.turn = turn;
         let task = build.task.clone();
         let stale = match look {
             Look::Fresh => {
                 let left = std::mem::take(&mut build.left);
                 self.builds.remove(&id);
                 self.note_of(id, &format!("task {} is fresh, skipped", task.name), now);
-                return self.next_task(id, left, now);
+                return self.next_task(id, left);
             }
             Look::Stale(stale) => stale,
         };
@@ -199,13 +205,13 @@ impl Supervisor {
         if let Some(running) = self.running(run) {
             running.gone = true;
         }
-        if let Some(event) = self.decide_build(id, now) {
+        if let Some(event) = self.decide_build(id) {
             self.happen(id, event, now);
         }
     }
 
     /// When the task is over: its success is written down, or the turn ends.
-    fn decide_build(&mut self, id: ServiceId, now: Now) -> Option<Event> {
+    fn decide_build(&mut self, id: ServiceId) -> Option<Event> {
         let build = self.builds.get_mut(&id)?;
         let over = match &build.stage {
             Stage::Running(running) => running.gone && running.lines.is_some(),
@@ -215,7 +221,7 @@ impl Supervisor {
             return None;
         }
         if build.cancelled {
-            return self.cancelled(id, now);
+            return self.cancelled(id);
         }
         let Stage::Running(running) = std::mem::replace(&mut build.stage, Stage::Recording) else {
             return None;
@@ -238,20 +244,20 @@ impl Supervisor {
         let build = self.builds.get_mut(&id).filter(|build| build.run == run)?;
         let name = build.task.name.clone();
         if build.cancelled {
-            return self.cancelled(id, now);
+            return self.cancelled(id);
         }
         let left = std::mem::take(&mut build.left);
         self.builds.remove(&id);
         if let Err(error) = result {
             self.note_of(id, &format!("task {name} will run again: {error:#}"), now);
         }
-        self.next_task(id, left, now)
+        self.next_task(id, left)
     }
 
     /// A cancelled task is over; a newer change may wait for that.
-    fn cancelled(&mut self, id: ServiceId, now: Now) -> Option<Event> {
+    fn cancelled(&mut self, id: ServiceId) -> Option<Event> {
         let build = self.builds.remove(&id)?;
-        if build.again { self.start_build(id, now) } else { None }
+        if build.again { self.start_build(id) } else { None }
     }
 
     fn note_of(&self, id: ServiceId, text: &str, now: Now) {

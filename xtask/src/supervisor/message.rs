@@ -3,6 +3,7 @@
 use crate::fleet::ServiceId;
 use crate::ipc::server::Arrival;
 use crate::lifecycle::RunId;
+use crate::paths::Lock;
 use crate::process::{Death, Identity};
 use crate::readiness::ProbeReport;
 use crate::tasks::fresh::Look;
@@ -39,7 +40,7 @@ pub(super) enum Message {
 #[derive(Debug)]
 pub(super) enum BuildNews {
     /// Whether it has anything to do.
-    Looked(Look),
+    Looked(Look, Option<Lock>),
     /// Its output ended; these were its last lines.
     Output(Vec<String>),
     /// Its success is written down, or why not.

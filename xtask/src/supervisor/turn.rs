@@ -100,7 +100,7 @@ impl Supervisor {
                 Action::Kill(run) => self.work.kill.push(run),
                 Action::Name(run) => self.work.name.push(run),
                 Action::Build => {
-                    if let Some(event) = self.start_build(id, now) {
+                    if let Some(event) = self.start_build(id) {
                         queue.extend(self.fleet.apply(id, event, now));
                     }
                 }

@@ -19,6 +19,9 @@ pub fn run(tasks: &[TaskPlan], shell: &BTreeMap<String, String>, place: &Place) 
     let sh = Shell::new().context("failed to find the current directory")?;
     for task in tasks {
         let name = &task.name;
+        let _turn = fresh::turn(task, place, || {
+            anstream::eprintln!("{name} is being built already, waiting for it")
+        });
         let stale = match fresh::look(task, place) {
             Look::Fresh => {
                 anstream::eprintln!("{name} is fresh, skipped");

@@ -1,12 +1,12 @@
 //! Whether a task has anything to do: what it is, its inputs and its outputs, compared by content with its last success.
-//! Reads files and keeps one record for each task; runs nothing.
+//! Reads files and keeps one record for each task, and sees to it that a task runs once at a time; runs nothing itself.
 //!
 //! Inputs are files, directories with all below them, or globs. Below a directory what `.gitignore` files and the watch's
 //! defaults leave out does not count, nor does an output; a path that is named counts whatever ignores it. An input that does
 //! not exist is no basis for a comparison, so the task runs.
 
 use crate::lifecycle::Files;
-use crate::paths;
+use crate::paths::{self, Lock};
 use crate::plan::TaskPlan;
 use crate::watch::filter::is_noise;
 use anyhow::{Context as _, Result};
@@ -116,6 +116,19 @@ pub fn look(task: &TaskPlan, place: &Place) -> Look {
     })
 }
 
+/// Waits until nobody else runs the task, here or in another process; nobody does until what is returned is dropped. `busy` is called
+/// before it waits. `None` where the state directory cannot be written: then nothing is recorded either.
+pub fn turn(task: &TaskPlan, place: &Place, busy: impl FnOnce()) -> Option<Lock> {
+    let file = record_file(task, place).with_extension("lock");
+    paths::make_state_dir(&place.state_dir).ok()?;
+    paths::private_dir(file.parent()?).ok()?;
+    if let Some(lock) = Lock::try_take(&file).ok()? {
+        return Some(lock);
+    }
+    busy();
+    Lock::take(&file).ok()
+}
+
 /// Forgets the last success of a task, so that it has to run.
 ///
 /// # Errors
@@ -152,6 +165,7 @@ impl Stale {
             outputs,
         })
         .context("failed to encode the record of a task")?;
+        paths::make_state_dir(&record.place.state_dir)?;
         paths::private_dir(&record.place.state_dir.join(DIRECTORY))?;
         paths::write_atomically(&record.file, &text)
     }
