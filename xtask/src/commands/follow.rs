@@ -160,7 +160,7 @@ impl<'a> Follower<'a> {
         // A stack that cannot be asked just now has nobody who joins.
         let Ok(selection) = (self.again)() else { return };
         self.follow.join(&selection);
-        self.style.name(&selection);
+        self.style.widen(ui::name_width(&selection));
         for dir in self.follow.directories() {
             let _ = self.watch.add(dir);
         }

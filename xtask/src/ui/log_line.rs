@@ -14,7 +14,6 @@ use serde_json::{Map, Value, json};
 use crate::lifecycle;
 use crate::log::escape;
 use crate::log::line::{STAMP_LEN, prefix};
-use crate::log::reader::Selection;
 use crate::log::record::{Line, LineStream};
 use crate::log::structured::{self, Level};
 
@@ -48,12 +47,6 @@ const NAMES: [AnsiColor; 10] = [
     AnsiColor::BrightYellow,
     AnsiColor::BrightBlue,
 ];
-
-/// Columns of the longest name in a selection.
-pub fn name_width(selection: &Selection) -> usize {
-    let widths = selection.logs.iter().map(|log| log.service.chars().count());
-    widths.max().unwrap_or_default()
-}
 
 /// Appends `line` and a newline to `into`: `server | text`, with `!` for the bar where it is standard error, and `*` for an event; on a
 /// terminal the local time comes first.

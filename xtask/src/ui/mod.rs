@@ -77,11 +77,17 @@ pub fn tell(text: &str) {
     let _ = writeln!(anstream::stderr(), "{text}");
 }
 
+/// Columns of the longest name in a selection.
+pub fn name_width(selection: &Selection) -> usize {
+    let widths = selection.logs.iter().map(|log| log.service.chars().count());
+    widths.max().unwrap_or_default()
+}
+
 /// Log lines for people, as our stdout wants them: names aligned, local time, colour where it is wanted.
 pub fn for_people(selection: &Selection) -> style::Style {
     let zone = TimeZone::system();
     style::Style::People(Box::new(log_line::RenderOptions {
-        name_width: log_line::name_width(selection),
+        name_width: name_width(selection),
         colour: anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never,
         terminal: std::io::stdout().is_terminal(),
         today: clock::wall().to_zoned(zone.clone()).date(),

@@ -2,7 +2,6 @@
 
 use super::log_line::{self, RenderOptions};
 use crate::log::line::CONTINUES;
-use crate::log::reader::Selection;
 use crate::log::record::{End, Line};
 
 /// How log lines are shown.
@@ -32,10 +31,10 @@ impl Style {
         }
     }
 
-    /// Makes room for the names of `selection`.
-    pub fn name(&mut self, selection: &Selection) {
+    /// Makes room for names of so many columns.
+    pub fn widen(&mut self, name_width: usize) {
         match self {
-            Self::People(options) => options.name_width = options.name_width.max(log_line::name_width(selection)),
+            Self::People(options) => options.name_width = options.name_width.max(name_width),
             Self::Json | Self::Raw => {}
         }
     }
