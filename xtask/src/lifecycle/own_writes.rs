@@ -261,7 +261,7 @@ mod tests {
             named((0..100).map(|turn| (ms(300 + turn % 5 * 400), file("main.rs"))), None),
             None
         );
-        let in_turn = |turn: u64| file(if turn % 5 == 0 { "b.rs" } else { "a.rs" });
+        let in_turn = |turn: u64| file(if turn.is_multiple_of(5) { "b.rs" } else { "a.rs" });
         assert_eq!(named((0..100).map(|turn| (ms(500), in_turn(turn))), None), None);
         let pause = |turn: u64| ms(if turn % 7 == 6 { 9000 } else { 500 });
         assert_eq!(named((0..100).map(|turn| (pause(turn), file("main.rs"))), None), None);

@@ -20,7 +20,7 @@ pub fn run(tasks: &[TaskPlan], shell: &BTreeMap<String, String>, place: &Place) 
     for task in tasks {
         let name = &task.name;
         let _turn = fresh::turn(task, place, || {
-            anstream::eprintln!("{name} is being built already, waiting for it")
+            anstream::eprintln!("{name} is being built already, waiting for it");
         });
         let stale = match fresh::look(task, place) {
             Look::Fresh => {
