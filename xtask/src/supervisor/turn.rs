@@ -40,6 +40,10 @@ impl Supervisor {
                 self.note(now.wall, Some(&service), &why);
                 self.watch_troubles.insert(service, why);
             }
+            Message::Watch(WatchReport::Overflowed) => {
+                let text = "watching: so much changed at once that the system lost track; looking at all files again";
+                self.note(now.wall, None, text);
+            }
             // Nobody waits for it: what is written from `set` on counts.
             Message::Watch(WatchReport::Armed { .. }) => {}
             Message::Uprooted => self.uprooted(now),

@@ -49,6 +49,8 @@ pub enum WatchReport {
         /// See `directories`.
         files: usize,
     },
+    /// The system had more news than it keeps, and lost some: everything is looked at again.
+    Overflowed,
     /// A service cannot be watched, or only in part.
     Failed {
         /// Which service.

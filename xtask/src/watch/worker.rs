@@ -99,7 +99,10 @@ impl Worker {
                     tree.touch(&touch, &mut self.ground);
                 }
             }
-            News::Lost => self.start_over(),
+            News::Lost => {
+                (self.report)(WatchReport::Overflowed);
+                self.start_over();
+            }
             News::Broken(why) => {
                 for tree in &mut self.trees {
                     tree.trouble.get_or_insert_with(|| why.clone());
