@@ -124,7 +124,8 @@ impl Supervisor {
         let logs = plan
             .services
             .iter()
-            .flat_map(|service| service.out_file.iter().chain(&service.error_file));
+            .flat_map(|service| service.out_file.iter().chain(&service.error_file))
+            .filter(|log| !log.starts_with(&plan.state_dir));
         let own: Vec<PathBuf> = [&plan.state_dir].into_iter().chain(logs).cloned().collect();
         let own_of = |service: &ServicePlan| {
             own.iter()

@@ -4,6 +4,7 @@
 use crate::log::rotation;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 /// Names that are never watched, at any depth below a root: version control, installed packages, build output, our own
@@ -94,7 +95,7 @@ impl Filter {
     pub fn passes(&self, path: &Path, is_dir: bool) -> bool {
         self.roots
             .iter()
-            .filter(|root| path.starts_with(root))
+            .filter(|root| is_below(path, root))
             .any(|root| self.passes_below(root, path, is_dir))
     }
 
@@ -108,7 +109,7 @@ impl Filter {
         if self.is_own(path) {
             return false;
         }
-        if path == root {
+        if path.as_os_str().len() <= root.as_os_str().len() && path == root {
             return true;
         }
         let Some(name) = path.file_name() else { return true };
@@ -124,20 +125,28 @@ impl Filter {
     fn is_own(&self, path: &Path) -> bool {
         self.own
             .iter()
-            .any(|own| path.starts_with(own) || is_rotated_from(own, path))
+            .any(|own| is_below(path, own) || is_rotated_from(own, path))
     }
+}
+
+/// `Path::starts_with` for what may be asked of every file: most are told apart by their bytes alone.
+fn is_below(path: &Path, top: &Path) -> bool {
+    let (bytes, top_bytes) = (path.as_os_str().as_bytes(), top.as_os_str().as_bytes());
+    bytes.starts_with(top_bytes.strip_suffix(b"/").unwrap_or(top_bytes)) && path.starts_with(top)
 }
 
 /// Whether `path` is what a rotation makes of the log `own`, or is about to make.
 fn is_rotated_from(own: &Path, path: &Path) -> bool {
-    let names = own
-        .file_name()
-        .and_then(OsStr::to_str)
-        .zip(path.file_name().and_then(OsStr::to_str));
-    own.parent() == path.parent()
-        && names.is_some_and(|(log, name)| {
-            rotation::parse_rotated(log, name.strip_suffix(".tmp").unwrap_or(name)).is_some()
-        })
+    // Names first: they are short, and nearly all differ.
+    let (Some(log), Some(name)) = (
+        own.file_name().and_then(OsStr::to_str),
+        path.file_name().and_then(OsStr::to_str),
+    ) else {
+        return false;
+    };
+    name.starts_with(log.strip_suffix(".log").unwrap_or(log))
+        && rotation::parse_rotated(log, name.strip_suffix(".tmp").unwrap_or(name)).is_some()
+        && own.parent() == path.parent()
 }
 
 /// Whether a file or directory of this name never counts, wherever it is.
