@@ -133,8 +133,8 @@ const SEEN: &[(&str, [Option<&str>; 3])] = &[
     ),
     ("autorestart", [None, Some("on-failure:4"), Some("Restart=on-failure")]),
     ("max_restarts", [None, Some("on-failure:4"), Some("StartLimitBurst=5")]),
-    ("min_uptime", [None, None, Some("StartLimitIntervalSec=20s")]),
-    ("restart_delay", [None, None, Some("StartLimitIntervalSec=20s")]),
+    ("min_uptime", [None, None, Some("StartLimitIntervalSec=15s")]),
+    ("restart_delay", [None, None, Some("StartLimitIntervalSec=15s")]),
     ("exp_backoff_restart_delay", [None, None, None]),
     ("stop_exit_codes", [None, None, Some("RestartPreventExitStatus=3 4")]),
     (
@@ -174,7 +174,10 @@ const SEEN: &[(&str, [Option<&str>; 3])] = &[
         "instances",
         [Some("replicas: 2"), Some("  web-1:"), Some("xtask-full-web-1.service")],
     ),
-    ("cron_restart", [Some("schedule: \"0 4 * * *\""), None, None]),
+    (
+        "cron_restart",
+        [Some("schedule: \"0 4 * * *\""), None, Some("OnCalendar=*-*-* 04:00:00")],
+    ),
     ("pty", [Some("tty: true"), Some("tty: true"), None]),
     ("out_file", [None, None, Some("append:/workspace/web-1.out")]),
     ("error_file", [None, None, Some("append:/workspace/web-1.err")]),
@@ -340,6 +343,94 @@ fn a_secret_of_the_shell_is_shown_nowhere() {
         .code(1);
     assert!(!format!("{run}").contains(SECRET), "{run}");
     run.says(&["error: ", "PRIVATE_KEY", "compose.yaml"]);
+}
+
+fn with_container(service: &str) -> Project {
+    Project::new().toml(&format!(
+        "[services.web]\nscript = \"web\"\n{service}\n[services.web.container]\nimage = \"postgres:16\"\n[profiles.dev]\nservices = [\"web\"]"
+    ))
+}
+
+#[test]
+fn a_secret_that_no_variable_holds_is_refused_and_a_short_one_becomes_a_reference() {
+    for args in [
+        "['--password=verylongliteral']",
+        "['--secret', 'another']",
+        "['postgres://u:pw@h/db']",
+    ] {
+        let project = with_container(&format!("args = {args}"));
+        for engine in ENGINES {
+            let run = project.run(&["export", engine]).code(1);
+            assert!(
+                !["verylong", "another", "pw@"]
+                    .iter()
+                    .any(|part| format!("{run}").contains(part)),
+                "{run}"
+            );
+            run.says(&["error: ", "secret in the command line of web", "env"]);
+        }
+    }
+    let project = with_container(
+        "args = ['--token', '${API_TOKEN}', '${DATABASE_URL}']\n\
+         env = { API_TOKEN = 'hunter2', DATABASE_URL = 'postgres://me:pw@db/x', V = 'token=hunter2' }",
+    );
+    for engine in ENGINES {
+        let run = project.run(&["export", engine]).ok();
+        assert!(
+            !format!("{run}").contains("hunter2") && !format!("{run}").contains("pw@"),
+            "{run}"
+        );
+    }
+    let project = with_container("ready = { command = ['check', '--password=verylongliteral'] }");
+    project
+        .run(&["export", "compose"])
+        .code(1)
+        .says(&["error: ", "the check of web"]);
+}
+
+#[test]
+fn what_else_is_in_the_shell_and_what_is_public_anyway_is_no_secret() {
+    let project =
+        with_container("env = { POSTGRES_USER = 'postgres', POSTGRES_PASSWORD = 'postgres', MODE = 'production' }");
+    for engine in ENGINES {
+        let plain = project.run(&["export", engine]).ok();
+        let noisy = project.run_with(
+            &[("FOO_PASSWORD", "production"), ("BAR_TOKEN", "localhost")],
+            &["export", engine],
+        );
+        assert_eq!(plain.stdout, noisy.ok().stdout);
+    }
+}
+
+#[test]
+fn names_that_an_engine_would_take_for_one_are_an_error() {
+    let project = Project::new().toml(
+        "[tasks.one]\nscript = 'true'\n[tasks.one.container]\nimage = 'i'\n\
+         [services.task-one]\nscript = 'web'\nbuild = 'one'\n[services.task-one.container]\nimage = 'i'\n\
+         [profiles.dev]\nservices = ['task-one']",
+    );
+    for engine in ENGINES {
+        project
+            .run(&["export", engine])
+            .code(1)
+            .says(&["error: service task-one and task one would both be called task-one"]);
+    }
+}
+
+#[test]
+fn a_file_of_secrets_that_is_kept_says_what_it_lacks() {
+    let project = with_container("env = { API_TOKEN = 'hunter22' }");
+    for engine in ENGINES {
+        let out = format!("out-{engine}");
+        project.run(&["export", engine, "-o", &out]).ok();
+        let again = project.run(&["export", engine, "-o", &out]).ok();
+        assert!(!again.stderr.contains("lacks"), "{again}");
+    }
+    project.edit("'hunter22'", "'hunter22', NEW_TOKEN = 'hunter23'");
+    for engine in ENGINES {
+        let run = project.run(&["export", engine, "-o", &format!("out-{engine}")]).ok();
+        run.says(&["is kept", "lacks NEW_TOKEN"]);
+    }
 }
 
 #[test]

@@ -71,11 +71,11 @@ pub fn unit(boot: &Boot) -> Result<String, String> {
     }
     line("StartLimitIntervalSec=5min\nStartLimitBurst=5", "");
     line("\n[Service]\nType=notify\nNotifyAccess=main", "");
-    let command: Vec<String> = boot
-        .command()
-        .iter()
-        .map(|word| quoted(&word.replace('$', "$$")))
-        .collect();
+    // In the program's own path `$` is one; in the words behind it, it begins a variable.
+    let words = boot.command();
+    let (program, args) = words.split_first().ok_or("there is no command to start")?;
+    let args = args.iter().map(|word| quoted(&word.replace('$', "$$")));
+    let command: Vec<String> = std::iter::once(quoted(program)).chain(args).collect();
     line("ExecStart=", &command.join(" "));
     line("WorkingDirectory=", &specifiers(&workspace));
     line("Environment=", &quoted(&format!("PATH={}", boot.search)));
@@ -175,6 +175,13 @@ mod tests {
             assert!(!unit.contains(absent), "{absent} in\n{unit}");
         }
         assert!(unit.ends_with("WantedBy=default.target\n"), "{unit}");
+    }
+
+    #[test]
+    fn a_dollar_of_the_programs_path_is_one() {
+        let mut boot = example(Owner::User);
+        boot.program = "/opt/bi$n/xtask".into();
+        assert!(unit(&boot).unwrap().contains("\nExecStart=\"/opt/bi$n/xtask\" --file "));
     }
 
     #[test]

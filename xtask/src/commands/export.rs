@@ -18,11 +18,14 @@ pub(super) fn run(workspace: &Workspace, args: &Export) -> Result<u8> {
     let output = args.output.as_deref().map(std::path::absolute).transpose();
     let output = output.context("failed to find the output directory")?;
     let find = |script: &str, cwd: &Path, path: Option<&str>| resolve_program(script, cwd, path.map(OsStr::new)).ok();
+    // Whatever else is in the shell says nothing of the profile.
+    let known = |(name, value): (&String, &String)| workspace.reads(name).then(|| (name.clone(), value.clone()));
     let source = Source {
         config: &config,
         plan: &plan,
         written: &written,
-        shell: &invocation.shell,
+        shell: invocation.shell.iter().filter_map(known).collect(),
+        path: invocation.shell.get("PATH").map(String::as_str),
         workspace: output
             .as_deref()
             .map_or_else(PathBuf::new, |output| relative(output, &plan.workspace)),
@@ -75,6 +78,19 @@ fn print(documents: &[Document]) -> Result<()> {
     Ok(())
 }
 
+/// The variables to fill in of a new document that a kept one does not mention.
+fn missing(new: &str, kept: &str) -> Vec<String> {
+    let to_fill_in = new.lines().filter(|line| line.trim_end().ends_with("CHANGE-ME"));
+    let names = to_fill_in.filter_map(|line| line.trim_start().split(['=', ':']).next());
+    let is_there = |name: &str| {
+        kept.lines().any(|line| {
+            let rest = line.trim_start().strip_prefix(name);
+            rest.is_some_and(|rest| rest.starts_with(['=', ':']))
+        })
+    };
+    names.filter(|name| !is_there(name)).map(str::to_owned).collect()
+}
+
 /// Writes the documents and lists them. One that was filled in is kept.
 fn write(output: &Path, documents: &[Document]) -> Result<()> {
     std::fs::create_dir_all(output).with_context(|| format!("failed to make directory {}", output.display()))?;
@@ -82,6 +98,14 @@ fn write(output: &Path, documents: &[Document]) -> Result<()> {
         let path = output.join(&document.name);
         if document.to_fill_in && path.exists() {
             ui::tell(&format!("note: {} is kept: it may be filled in", path.display()));
+            let kept = std::fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
+            let missing = missing(&document.text, &kept);
+            if !missing.is_empty() {
+                let (path, names) = (path.display(), missing.join(", "));
+                ui::tell(&format!(
+                    "warning: {path} lacks {names}: add what they are, or remove the file and export again"
+                ));
+            }
             continue;
         }
         write_atomically(&path, document.text.as_bytes())?;

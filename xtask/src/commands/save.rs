@@ -5,7 +5,7 @@ use super::stacks;
 use super::workspace::Workspace;
 use crate::boot::saved::{Saved, SavedStack};
 use crate::cli::Save;
-use crate::paths::{private_dir, write_durably};
+use crate::paths::{make_state_dir, write_durably};
 use crate::ui;
 use anyhow::{Context as _, Result, bail, ensure};
 use std::io::ErrorKind;
@@ -45,7 +45,7 @@ fn backup(state_dir: &Path) -> PathBuf {
 }
 
 fn write(state_dir: &Path, saved: &Saved) -> Result<()> {
-    private_dir(state_dir)?;
+    make_state_dir(state_dir)?;
     // A torn file is no backup: the one that is there is better.
     if let Ok(Some(old)) = read_one(&path(state_dir)) {
         write_durably(&backup(state_dir), old.text().as_bytes())?;
@@ -71,9 +71,14 @@ pub(super) fn read(state_dir: &Path) -> Result<Saved> {
             Ok(saved)
         }
         Ok(None) if !path.exists() => bail!("nothing was saved; run `cargo xtask save` while the stacks are up"),
-        Ok(None) | Err(_) => bail!(
+        Ok(None) => bail!(
             "failed to read {}: {why}, and it has no backup; run `cargo xtask save` while the stacks are up",
             path.display()
+        ),
+        Err(error) => bail!(
+            "failed to read {}: {why}, nor its backup {}: {error:#}; run `cargo xtask save` while the stacks are up",
+            path.display(),
+            backup.display()
         ),
     }
 }

@@ -179,7 +179,11 @@ fn install(boot: &Boot, service: &Service) -> Result<u8> {
     let installed =
         task::write(&service.path, &service.text).and_then(|()| service.enable.as_deref().map_or(Ok(()), task::run));
     if let Err(error) = installed {
-        return by_hand(error, &service.install_commands);
+        let hint = match boot.owner {
+            Owner::System { .. } => ", and `startup install --user` needs no rights but yours",
+            Owner::User => "",
+        };
+        return by_hand(error, &service.install_commands, hint);
     }
     ui::print(&format!(
         "installed {} for {}\n",
@@ -201,7 +205,7 @@ fn uninstall(service: &Service) -> Result<u8> {
     }
     let disabled = service.disable.as_deref().map_or(Ok(()), task::run);
     if let Err(error) = disabled.and_then(|()| task::remove(&service.path)) {
-        return by_hand(error, &service.uninstall_commands);
+        return by_hand(error, &service.uninstall_commands, "");
     }
     if let Some(Err(error)) = service.forget.as_deref().map(task::run) {
         anstream::eprintln!("warning: {error:#}");
@@ -211,7 +215,7 @@ fn uninstall(service: &Service) -> Result<u8> {
 }
 
 /// What could not be done is told as commands that do it, for whoever has the rights.
-fn by_hand(error: anyhow::Error, commands: &str) -> Result<u8> {
+fn by_hand(error: anyhow::Error, commands: &str, hint: &str) -> Result<u8> {
     let forbidden = error.downcast_ref::<std::io::Error>().is_some_and(|error| {
         matches!(
             error.kind(),
@@ -224,5 +228,5 @@ fn by_hand(error: anyhow::Error, commands: &str) -> Result<u8> {
     } else {
         "see above"
     };
-    bail!("{error:#}: {how}; the commands above do it by hand, `startup --user` needs no rights but yours")
+    bail!("{error:#}: {how}; the commands above do it by hand{hint}")
 }

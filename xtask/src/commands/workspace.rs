@@ -29,6 +29,14 @@ impl Workspace {
         Ok(Self { file, state_dir, text })
     }
 
+    /// Whether `dev.toml` reads this variable of the shell: `${NAME}` or `${NAME:-…}`.
+    pub(super) fn reads(&self, name: &str) -> bool {
+        let rest = |at: usize| &self.text[at + 2 + name.len()..];
+        let start = format!("${{{name}");
+        let mut places = self.text.match_indices(&start).map(|(at, _)| rest(at));
+        places.any(|rest| rest.starts_with(['}', ':']))
+    }
+
     /// `dev.toml` as types.
     pub(super) fn config(&self) -> Result<Config, Problems> {
         let name = self.file.file_name().unwrap_or_default().to_string_lossy();

@@ -61,9 +61,9 @@ mod tests {
         drop(ask);
         child.wait().unwrap();
         assert!(before.memory > 10 * 1024 && before.cpu > Duration::ZERO, "{before:?}");
-        // It waits for each line.
+        // It may find the next line there already, and then does not sleep.
         assert!(
-            after.cpu > before.cpu && after.switches > before.switches,
+            after.cpu > before.cpu && after.switches >= before.switches,
             "{before:?} {after:?}"
         );
     }

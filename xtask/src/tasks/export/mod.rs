@@ -10,12 +10,13 @@ mod stack;
 mod systemd;
 pub mod yaml;
 
-use crate::config::Config;
-use crate::plan::{Plan, Written};
+use crate::config::{Config, Container};
+use crate::plan::view::shown_words;
+use crate::plan::{Plan, Probe, Written};
 use anyhow::{Result, bail};
 use keys::Fate;
 pub use keys::Key;
-use stack::Stack;
+use stack::{Chore, Stack, Workload};
 pub use stack::{Find, relative};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -57,8 +58,10 @@ pub struct Source<'a> {
     pub plan: &'a Plan,
     /// What `dev.toml` writes of its services and tasks.
     pub written: &'a Written,
-    /// The shell's environment, with which the plan was resolved.
-    pub shell: &'a BTreeMap<String, String>,
+    /// The variables of the shell that `dev.toml` reads, with which the plan was resolved.
+    pub shell: BTreeMap<String, String>,
+    /// The PATH of the shell.
+    pub path: Option<&'a str>,
     /// The workspace as seen from where the documents will be: `..`; empty when they are there.
     pub workspace: PathBuf,
     /// Finds a bare program name on a PATH, from a directory.
@@ -122,11 +125,13 @@ pub fn export(engine: Engine, source: &Source<'_>) -> Result<Export> {
         plan: source.plan,
         services: stack::workloads(source.config, source.plan, source.written),
         tasks: stack::chores(source.plan, source.written),
-        secrets: stack::secrets(source.shell, source.plan, source.written),
+        secrets: stack::secrets(&source.shell, source.plan, source.written),
         workspace: source.workspace.clone(),
-        path: source.shell.get("PATH").map(String::as_str),
+        path: source.path,
         find: source.find,
     };
+    names_differ(engine, &stack)?;
+    refuse_open_secrets(&stack)?;
     let mut notes = Notes::default();
     for service in &stack.services {
         for key in keys::written(service.written) {
@@ -145,8 +150,9 @@ pub fn export(engine: Engine, source: &Source<'_>) -> Result<Export> {
         Engine::Compose => compose::documents(&stack, &mut notes),
         Engine::Kubernetes => kubernetes::documents(&stack, &mut notes),
     }?;
+    let public = public_texts(&stack);
     for document in &documents {
-        if let Some(name) = stack.secrets.found_in(&document.text) {
+        if let Some(name) = stack.secrets.found_within(&document.text, &public) {
             bail!(
                 "the export would show the value of {name}, in {}; pass it to its service by `env` alone",
                 document.name
@@ -157,6 +163,107 @@ pub fn export(engine: Engine, source: &Source<'_>) -> Result<Export> {
         documents,
         notes: notes.lines(engine),
     })
+}
+
+/// What `dev.toml` itself writes for all to read: names and images.
+fn public_texts<'a>(stack: &'a Stack<'_>) -> Vec<&'a str> {
+    let written = |container: Option<&'a Container>| {
+        container.into_iter().flat_map(|container| {
+            let build = container.build.iter().map(|build| build.context.as_str());
+            let images = std::iter::once(container.image.as_str()).chain(container.wait_image.as_deref());
+            images.chain(build)
+        })
+    };
+    let services = stack
+        .services
+        .iter()
+        .flat_map(|service| std::iter::once(service.name).chain(written(service.written.container.as_ref())));
+    let tasks = stack
+        .tasks
+        .iter()
+        .flat_map(|task| std::iter::once(task.plan.name.as_str()).chain(written(task.written.container.as_ref())));
+    let profile = std::iter::once(stack.plan.profile.as_str());
+    profile.chain(services).chain(tasks).collect()
+}
+
+/// A secret in a command line or a check cannot be told from the rest of it, unless it is a variable's value in a command line, which
+/// becomes a reference.
+fn refuse_open_secrets(stack: &Stack<'_>) -> Result<()> {
+    let refuse = |who: &str, words: &[String], has_references: bool| {
+        for (word, shown) in words.iter().zip(shown_words(words)) {
+            let known = stack.secrets.found_in(word);
+            let is_open = known.is_none() && *word != shown;
+            if is_open || known.is_some() && !has_references {
+                let place = if has_references {
+                    "the command line"
+                } else {
+                    "the check"
+                };
+                bail!("the export would show a secret in {place} of {who}; let it read a variable of `env` instead");
+            }
+        }
+        Ok(())
+    };
+    for service in &stack.services {
+        for plan in &service.instances {
+            refuse(service.name, &plan.args, true)?;
+            match &plan.probe {
+                Some(Probe::Command(words)) => refuse(service.name, words, false)?,
+                Some(Probe::Http(url)) => refuse(service.name, std::slice::from_ref(url), false)?,
+                Some(Probe::Tcp(_) | Probe::Log(_) | Probe::Notify | Probe::Ports) | None => {}
+            }
+        }
+        let container = service.container.iter();
+        for (words, has_references) in container.flat_map(|plan| [(&plan.command, true), (&plan.healthcheck, false)]) {
+            refuse(service.name, words.as_deref().unwrap_or_default(), has_references)?;
+        }
+    }
+    for task in &stack.tasks {
+        refuse(&task.plan.name, &task.plan.args, true)?;
+        let command = task.container.and_then(|container| container.command.as_deref());
+        refuse(&task.plan.name, command.unwrap_or_default(), true)?;
+    }
+    Ok(())
+}
+
+/// Services and tasks keep apart what the engine calls them.
+fn names_differ(engine: Engine, stack: &Stack<'_>) -> Result<()> {
+    let called = |name: &str| match engine {
+        Engine::Systemd | Engine::Compose => name.to_owned(),
+        Engine::Kubernetes => kubernetes::label(name),
+    };
+    let service = |service: &Workload<'_>| -> Vec<(String, String)> {
+        let who = format!("service {}", service.name);
+        match engine {
+            Engine::Systemd | Engine::Compose => service
+                .instances
+                .iter()
+                .map(|plan| (called(&plan.name), who.clone()))
+                .collect(),
+            Engine::Kubernetes => vec![(called(service.name), who)],
+        }
+    };
+    let task = |task: &Chore<'_>| {
+        (
+            called(&format!("task-{}", task.plan.name)),
+            format!("task {}", task.plan.name),
+        )
+    };
+    let all = stack
+        .services
+        .iter()
+        .flat_map(service)
+        .chain(stack.tasks.iter().map(task));
+    let mut seen = BTreeMap::new();
+    for (name, who) in all {
+        if let Some(other) = seen.insert(name.clone(), who.clone()) {
+            bail!(
+                "{other} and {who} would both be called {name} in {}; rename one",
+                engine.name()
+            );
+        }
+    }
+    Ok(())
 }
 
 /// All services have a container, or an error names those that have none.

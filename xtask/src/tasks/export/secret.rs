@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What stands in the place of a secret, for its owner to fill in.
 pub const PLACEHOLDER: &str = "CHANGE-ME";
 
-/// A shorter value is found by chance in too many texts.
-const SHORTEST: usize = 8;
+/// A shorter value is found by chance within too many texts.
+const SHORTEST_WITHIN: usize = 8;
+/// A shorter value is found by chance as a whole word.
+const SHORTEST: usize = 4;
 
 /// The secret values that are known, longest first, each with the name of its variable.
 #[derive(Debug, Default)]
@@ -25,9 +27,8 @@ pub struct Environment {
 impl Secrets {
     /// Gathers them from variables: the shell's, and those of services and tasks.
     pub fn of<'a>(variables: impl IntoIterator<Item = (&'a String, &'a String)>) -> Self {
-        // The path of a file with a secret is none itself.
         let is_one = |name: &str, value: &str| {
-            looks_secret(name) && value.chars().count() >= SHORTEST && !value.starts_with(['/', '.', '~'])
+            value.chars().count() >= SHORTEST && (looks_secret(name) && !is_path(value) || has_password(value))
         };
         let found: BTreeSet<(String, String)> = variables
             .into_iter()
@@ -40,9 +41,20 @@ impl Secrets {
         Self(all)
     }
 
-    /// The variable whose value the text holds.
+    /// The variable whose value the text holds: one that is long enough anywhere, any other as the whole text or what follows its last
+    /// `=`.
     pub fn found_in(&self, text: &str) -> Option<&str> {
-        let (_, name) = self.0.iter().find(|(value, _)| text.contains(value.as_str()))?;
+        let last = text.rsplit('=').next().unwrap_or_default();
+        let holds = |value: &str| text.contains(value) && (is_found_within(value) || value == text || value == last);
+        let (_, name) = self.0.iter().find(|(value, _)| holds(value))?;
+        Some(name)
+    }
+
+    /// The same within texts of other things, which hold short values by chance, and those that are `public` anyway.
+    pub fn found_within(&self, text: &str, public: &[&str]) -> Option<&str> {
+        let is_public = |value: &str| public.iter().any(|text| text.contains(value));
+        let holds = |value: &str| is_found_within(value) && text.contains(value) && !is_public(value);
+        let (_, name) = self.0.iter().find(|(value, _)| holds(value))?;
         Some(name)
     }
 
@@ -55,10 +67,20 @@ impl Secrets {
         reference: &dyn Fn(&str) -> String,
         used: &mut BTreeSet<String>,
     ) -> String {
+        let place = |value: &str| {
+            if is_found_within(value) {
+                text.find(value)
+            } else {
+                // A short one only where it is all that is left of a word.
+                text.strip_suffix(value)
+                    .filter(|before| before.is_empty() || before.ends_with('='))
+                    .map(str::len)
+            }
+        };
         let first = self
             .0
             .iter()
-            .filter_map(|(value, name)| Some((text.find(value.as_str())?, value, name)));
+            .filter_map(|(value, name)| Some((place(value)?, value, name)));
         // `min_by_key` takes the first of equals, which is the longest.
         let Some((at, value, name)) = first.min_by_key(|(at, _, _)| *at) else {
             return escape(text);
@@ -96,6 +118,16 @@ impl Secrets {
         }
         environment
     }
+}
+
+fn is_found_within(value: &str) -> bool {
+    value.chars().count() >= SHORTEST_WITHIN
+}
+
+/// The path of a file with a secret is none itself; what begins with a slash may also be base64.
+fn is_path(value: &str) -> bool {
+    ["./", "../", "~/"].iter().any(|start| value.starts_with(start))
+        || value.starts_with('/') && !value.contains(['+', '='])
 }
 
 /// Whether it is a URL with a password: `postgres://user:secret@host/`.
@@ -160,5 +192,34 @@ mod tests {
         );
         assert_eq!(text, "$$a ${B_TOKEN} short ${A_TOKEN}/home/me/.ssh/id");
         assert_eq!(used, ["A_TOKEN", "B_TOKEN"].map(str::to_owned).into());
+    }
+
+    #[test]
+    fn a_short_secret_is_found_as_a_word_and_one_that_is_public_is_none() {
+        let secrets = secrets(&[
+            ("API_TOKEN", "hunter2"),
+            ("DSN", "postgres://me:pw@db/x"),
+            ("POSTGRES_PASSWORD", "postgres"),
+            ("PIN_TOKEN", "1"),
+        ]);
+        for (text, expected) in [
+            ("hunter2", Some("API_TOKEN")),
+            ("--token=hunter2", Some("API_TOKEN")),
+            ("hunter2000", None),
+            ("1", None),
+            ("--url=postgres://me:pw@db/x", Some("DSN")),
+        ] {
+            assert_eq!(secrets.found_in(text), expected, "{text}");
+            let rendered = secrets.render(
+                text,
+                &str::to_owned,
+                &|name| format!("${{{name}}}"),
+                &mut BTreeSet::new(),
+            );
+            assert_eq!(rendered != text, expected.is_some(), "{text}: {rendered}");
+        }
+        let image = ["docker.io/library/postgres:16"];
+        assert_eq!(secrets.found_within("image: postgres", &[]), Some("POSTGRES_PASSWORD"));
+        assert_eq!(secrets.found_within("image: postgres", &image), None);
     }
 }

@@ -6,9 +6,9 @@ mod health;
 use super::keys::{Fate, Key};
 use super::secret::{Environment, PLACEHOLDER};
 use super::stack::{Chore, Stack, Workload, container_command};
-use super::{Document, Engine, Notes, head, require_containers, yaml};
+use super::{Document, Engine, Notes, head, require_containers, seconds, yaml};
 use crate::config::{Autorestart, Condition, Network, Watch};
-use crate::plan::{BuildPlan, ContainerPlan, ServicePlan};
+use crate::plan::{BuildPlan, ContainerPlan, Dependency, ServicePlan};
 use anyhow::Result;
 use health::{healthcheck, is_probed};
 use serde_json::{Map, Value, json};
@@ -221,6 +221,12 @@ fn task(
     let environment = stack.secrets.environment(&task.env, Some(&plan.env));
     let mut map = container(stack, &task_name(chore), plan, command, environment, notes, documents);
     map.insert("restart".to_owned(), json!("no"));
+    // One after the other, as they are listed.
+    let before = stack.tasks.iter().take_while(|other| other.plan.name != task.name);
+    if let Some(before) = before.filter(|other| other.container.is_some()).last() {
+        let condition = json!({ "condition": "service_completed_successfully" });
+        map.insert("depends_on".to_owned(), json!({ task_name(before): condition }));
+    }
     map.into()
 }
 
@@ -242,9 +248,10 @@ fn service(
     put("ports", json!(published.then_some(ports)));
     put("depends_on", depends_on(stack, workload, plan, notes));
     put("healthcheck", json!(healthcheck(workload.name, plan, its, notes)));
-    put("restart", json!(restart(plan)));
+    put("restart", json!(restart(stack, plan)));
     put("stop_signal", json!(policy.kill_signal.name()));
-    put("stop_grace_period", json!(duration(policy.kill_timeout)));
+    // Whole seconds: not every implementation reads others here.
+    put("stop_grace_period", json!(format!("{}s", seconds(policy.kill_timeout))));
     put("mem_limit", json!(plan.max_memory_restart.map(memory)));
     put("tty", json!(workload.written.pty.filter(|pty| *pty)));
     put("develop", json!(its.build.as_ref().and_then(|_| develop(stack, plan))));
@@ -270,8 +277,14 @@ fn differences(workload: &Workload<'_>, container: &ContainerPlan, notes: &mut N
     }
 }
 
-fn restart(service: &ServicePlan) -> String {
+fn restart(stack: &Stack<'_>, service: &ServicePlan) -> String {
+    let all = stack.plan.services.iter().flat_map(|other| &other.depends_on);
+    let is_completed = |other: &Dependency| other.name == service.name && other.condition == Condition::Completed;
     match service.policy.autorestart {
+        // Others wait for its end.
+        Autorestart::Always if all.into_iter().any(is_completed) => {
+            format!("on-failure:{}", service.policy.max_restarts)
+        }
         Autorestart::Always => "unless-stopped".to_owned(),
         Autorestart::Never => "no".to_owned(),
         Autorestart::OnFailure => format!("on-failure:{}", service.policy.max_restarts),

@@ -9,11 +9,10 @@ use super::{Document, Engine, Notes, head, require_containers, seconds, yaml};
 use crate::config::{Autorestart, Network, Signal};
 use crate::plan::{ContainerPlan, ServicePlan};
 use crate::policy::Readiness;
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use pod::{container, quantity, readiness, waits};
 use schedule::schedule;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 
 const OWN_BACKOFF: &str = "it restarts for ever, after 10 s and then ever later, up to 5 minutes";
 const ROLL_OUT: &str = "roll out a new image instead";
@@ -55,7 +54,6 @@ pub(super) fn fate(key: Key) -> Fate {
 /// All objects in one file, the Secrets in another.
 pub(super) fn documents(stack: &Stack<'_>, notes: &mut Notes) -> Result<Vec<Document>> {
     require_containers(stack)?;
-    names_differ(stack)?;
     let mut objects = Vec::new();
     let mut secrets = Vec::new();
     for chore in &stack.tasks {
@@ -98,7 +96,7 @@ pub(super) fn documents(stack: &Stack<'_>, notes: &mut Notes) -> Result<Vec<Docu
 }
 
 /// Names become labels of DNS, which know no case, `_` or `.`.
-fn label(name: &str) -> String {
+pub(super) fn label(name: &str) -> String {
     let plain = |c: char| {
         if c.is_ascii_alphanumeric() {
             c.to_ascii_lowercase()
@@ -118,21 +116,6 @@ fn label(name: &str) -> String {
         .collect::<String>()
         .trim_end_matches('-')
         .to_owned()
-}
-
-fn names_differ(stack: &Stack<'_>) -> Result<()> {
-    let mut seen = BTreeMap::new();
-    for service in &stack.services {
-        if let Some(other) = seen.insert(label(service.name), service.name) {
-            let name = label(service.name);
-            ensure!(
-                false,
-                "{other} and {} would both be called {name} in kubernetes; rename one",
-                service.name
-            );
-        }
-    }
-    Ok(())
 }
 
 fn labels(stack: &Stack<'_>, name: &str) -> Value {
@@ -176,8 +159,8 @@ fn job(
         },
     }));
     let wait =
-        format!("services start beside it: apply it first, then `kubectl wait --for=condition=complete job/{name}`");
-    notes.add("the order of tasks before services", &task.name, wait);
+        format!("everything starts beside it: apply it first, then `kubectl wait --for=condition=complete job/{name}`");
+    notes.add("the order of tasks, and of tasks before services", &task.name, wait);
     if !chore.written.inputs.is_empty() || !chore.written.outputs.is_empty() {
         notes.add("`inputs` and `outputs`", &task.name, "a Job runs whenever it is made");
     }

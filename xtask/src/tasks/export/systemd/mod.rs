@@ -2,19 +2,22 @@
 //! programs here, as they are.
 
 mod readiness;
+mod schedule;
 
 use super::keys::{Fate, Key};
 use super::secret::PLACEHOLDER;
 use super::stack::{Chore, Stack, Workload, command_line};
 use super::{Document, Engine, Notes, head, seconds};
 use crate::boot::unit_text::{line, quoted, specifiers, time};
-use crate::config::{Autorestart, Condition};
+use crate::config::{Autorestart, Condition, Signal};
 use crate::plan::{Dependency, Probe, ServicePlan, below, environment};
 use anyhow::Result;
 use readiness::readiness;
+use schedule::schedule;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 const JOURNAL: &str = "the journal keeps what it writes, by its own limits: see `journalctl -u`";
 
@@ -41,14 +44,14 @@ pub(super) fn fate(key: Key) -> Fate {
         | Key::Instances
         | Key::Build
         | Key::OutFile
-        | Key::ErrorFile => Fate::Exported,
+        | Key::ErrorFile
+        | Key::CronRestart => Fate::Exported,
         // A program listens on its ports by itself; without `ready` they are what is waited for.
         Key::Ports | Key::Container => Fate::Needless,
         Key::Watch | Key::WatchDelay | Key::IgnoreWatch => {
             Fate::Listed("restart it with `systemctl restart` when it has changed")
         }
         Key::ExpBackoffRestartDelay => Fate::Listed("it restarts after this delay, which does not grow"),
-        Key::CronRestart => Fate::Listed("write a timer whose service runs `systemctl restart`"),
         Key::Pty => Fate::Listed("it writes to the journal, which is no terminal"),
         Key::LogDateFormat => Fate::Listed("the journal has stamps of its own"),
         Key::MaxSize | Key::Retain | Key::Compress => Fate::Listed(JOURNAL),
@@ -67,6 +70,7 @@ pub(super) fn documents(stack: &Stack<'_>, notes: &mut Notes) -> Result<Vec<Docu
         for plan in &workload.instances {
             names.push(unit(stack, &plan.name));
             service(stack, workload, plan, notes, &mut documents);
+            names.extend(schedule(stack, workload, plan, notes, &mut documents));
         }
     }
     documents.insert(0, target(stack, &names));
@@ -90,6 +94,7 @@ fn target(stack: &Stack<'_>, names: &[String]) -> Document {
     let use_it =
         format!("Copy all to /etc/systemd/system, or ~/.config/systemd/user, then `systemctl enable --now {name}`.");
     let mut text = head(stack, Engine::Systemd, &use_it);
+    text.push_str("# As units of the system they run as root, unless `systemctl edit` gives each a `User=`.\n");
     text.push_str("[Unit]\n");
     line(
         &mut text,
@@ -211,9 +216,11 @@ fn task(stack: &Stack<'_>, chore: &Chore<'_>, notes: &mut Notes, documents: &mut
     let start = command(stack, &program, &task.args, &mut used);
     environment_lines(stack, &name, &own, used, &mut text, documents);
     line(&mut text, "ExecStart", &start);
-    if !chore.written.inputs.is_empty() || !chore.written.outputs.is_empty() {
-        notes.add("`inputs` and `outputs`", &task.name, "it runs once after each boot");
-    }
+    notes.add(
+        "a task at each start of the stack",
+        &task.name,
+        "it runs once after each boot; `systemctl restart` of its unit runs it again",
+    );
     documents.push(Document {
         name,
         text,
@@ -253,7 +260,13 @@ fn service(
     readiness(stack, workload, plan, notes, &mut text);
     restart(stack, plan, &mut text);
     line(&mut text, "KillSignal", plan.policy.kill_signal.name());
-    line(&mut text, "TimeoutStopSec", &time(plan.policy.kill_timeout));
+    // Zero would be for ever.
+    let at_once = Duration::from_millis(1);
+    line(
+        &mut text,
+        "TimeoutStopSec",
+        &time(plan.policy.kill_timeout.max(at_once)),
+    );
     if let Some(bytes) = plan.max_memory_restart {
         line(&mut text, "MemoryMax", &bytes.to_string());
     }
@@ -265,11 +278,20 @@ fn service(
         match (written, path) {
             (None, _) => {}
             (Some(_), None) => line(&mut text, key, "null"),
-            (Some(_), Some(path)) => line(
-                &mut text,
-                key,
-                &format!("append:{}", specifiers(&path.display().to_string())),
-            ),
+            (Some(_), Some(path)) => {
+                if let Some(place) = path.parent().filter(|place| *place != stack.plan.workspace) {
+                    notes.add(
+                        format!("the directory {} of a log file", place.display()),
+                        workload.name,
+                        "make it before the start: systemd makes the file alone",
+                    );
+                }
+                line(
+                    &mut text,
+                    key,
+                    &format!("append:{}", specifiers(&path.display().to_string())),
+                );
+            }
         }
     }
     let _ = writeln!(text, "\n[Install]\nWantedBy={}", target_name(stack));
@@ -293,17 +315,23 @@ fn unit_section(stack: &Stack<'_>, plan: &ServicePlan) -> String {
         line(&mut text, "After", &task_unit(stack, chore));
         line(&mut text, "Requires", &task_unit(stack, chore));
     }
-    for Dependency { name, restart, .. } in &plan.depends_on {
+    for Dependency {
+        name,
+        condition,
+        restart,
+    } in &plan.depends_on
+    {
         let other = unit(stack, name);
         line(&mut text, "After", &other);
-        // A restart of a required unit is passed on to those that require it; wanting one only starts it.
-        line(&mut text, if *restart { "Requires" } else { "Wants" }, &other);
+        // What only wants another starts also when that one failed. A restart of a required unit is passed on to those that require it.
+        let requires = *restart || *condition == Condition::Completed;
+        line(&mut text, if requires { "Requires" } else { "Wants" }, &other);
     }
     let policy = &plan.policy;
     if policy.autorestart != Autorestart::Never {
         // So many starts within the time that as many unstable runs take.
         let runs = u64::from(policy.max_restarts) + 1;
-        let each = policy.min_uptime + policy.restart_delay;
+        let each = policy.min_uptime + delay(plan);
         line(&mut text, "StartLimitBurst", &runs.to_string());
         line(
             &mut text,
@@ -340,14 +368,25 @@ fn restart(stack: &Stack<'_>, plan: &ServicePlan, text: &mut String) {
         Autorestart::Never => "no",
     };
     line(text, "Restart", restart);
-    line(
-        text,
-        "RestartSec",
-        &time(policy.exp_backoff_restart_delay.unwrap_or(policy.restart_delay)),
-    );
-    if !policy.stop_exit_codes.is_empty() {
-        let codes: Vec<String> = policy.stop_exit_codes.iter().map(i32::to_string).collect();
-        line(text, "SuccessExitStatus", &codes.join(" "));
-        line(text, "RestartPreventExitStatus", &codes.join(" "));
+    line(text, "RestartSec", &time(delay(plan)));
+    if restart == "on-failure" {
+        // A death by these is no failure for systemd. A stop on demand is followed by no restart all the same.
+        line(text, "RestartForceExitStatus", "SIGHUP SIGINT SIGTERM SIGPIPE");
     }
+    let mut success: Vec<String> = policy.stop_exit_codes.iter().map(i32::to_string).collect();
+    if !success.is_empty() {
+        line(text, "RestartPreventExitStatus", &success.join(" "));
+    }
+    if !matches!(policy.kill_signal, Signal::Hup | Signal::Int | Signal::Term) {
+        // Who dies of what asks for a stop has not failed.
+        success.push(policy.kill_signal.name().to_owned());
+    }
+    if !success.is_empty() {
+        line(text, "SuccessExitStatus", &success.join(" "));
+    }
+}
+
+fn delay(plan: &ServicePlan) -> Duration {
+    let policy = &plan.policy;
+    policy.exp_backoff_restart_delay.unwrap_or(policy.restart_delay)
 }

@@ -49,6 +49,11 @@ pub(super) fn readiness(
     };
     if let Readiness::Probe(timeout) = plan.policy.readiness {
         line(text, "TimeoutStartSec", &time(timeout));
+        notes.add(
+            "a service that is not ready in time and stays up",
+            workload.name,
+            "systemd ends it after `ready.timeout`, and starts it anew if it restarts",
+        );
     }
     if !asked.is_empty() {
         let script = format!("until {asked}; do sleep {every}; done").replace('$', "$$");
@@ -63,5 +68,5 @@ fn ask(address: &Address) -> String {
         return format!("(: </dev/tcp/{host}/{}) 2>/dev/null", address.port);
     }
     let url = format!("http://{host}:{}{}", address.port, address.path);
-    format!("curl -fso /dev/null -m 2 {}", crate::config::quote(&url))
+    format!("curl -gfso /dev/null -m 2 {}", crate::config::quote(&url))
 }
