@@ -146,7 +146,7 @@ fn a_torn_list_falls_back_to_its_backup_and_says_so() {
     project
         .run(&["resurrect"])
         .code(1)
-        .says(&["error: ", "saved.json", "no backup"]);
+        .says(&["error: ", "saved.json", "nor its backup"]);
 }
 
 #[test]
