@@ -219,6 +219,20 @@ fn no_key_of_a_service_is_dropped_in_silence() {
     }
 }
 
+#[test]
+fn the_readme_knows_every_key_of_a_service() {
+    let readme = fs::read_to_string(repository().join("README.md")).unwrap();
+    let rows: Vec<&str> = readme.lines().filter(|line| line.starts_with("| `")).collect();
+    for key in keys_of_a_service() {
+        let is_head = |row: &&str| {
+            row.split('|')
+                .nth(1)
+                .is_some_and(|head| head.contains(&format!("`{key}`")))
+        };
+        assert!(rows.iter().any(|row| is_head(&row)), "README.md has no row for `{key}`");
+    }
+}
+
 /// The keys that the program itself knows.
 fn keys_of_a_service() -> Vec<String> {
     let project = Project::new().toml("[services.s]\nscript = \"s\"\nqqqqqqqqqqqqqqqq = 1");
