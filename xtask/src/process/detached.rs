@@ -54,11 +54,22 @@ pub fn guard(program: PathBuf, args: &[OsString]) -> io::Result<Guarded> {
 }
 
 impl Guarded {
-    /// Waits until the child has ended, however it does.
+    /// Waits until the child has ended, however it does; in little memory, as it may take days.
     ///
     /// # Errors
     /// When the system cannot tell.
     pub fn wait(&self) -> io::Result<()> {
+        use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+        let pid = self
+            .handle
+            .pids()
+            .first()
+            .and_then(|pid| Pid::from_raw(i32::try_from(*pid).ok()?));
+        if let Some(pid) = pid {
+            let look = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            super::release_code_pages();
+            while matches!(waitid(WaitId::Pid(pid), look), Err(rustix::io::Errno::INTR)) {}
+        }
         self.handle.wait().map(|_| ())
     }
 }

@@ -25,6 +25,12 @@ impl AddAssign for Footprint {
     }
 }
 
+/// Gives the memory of our own code back, where the system allows it: for one that is about to rest. What it needs again comes back
+/// from the system's cache of files.
+pub fn release_code_pages() {
+    os::release_code_pages();
+}
+
 /// The cost of a process of ours.
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 //! Linux: `/proc`, resource limits as an inherited mark, pidfds, the child subreaper.
 //! Facts only; what they mean is decided in `tree`, `kill` and `ports`.
 
+mod code_pages;
 mod footprint;
 mod sockets;
 mod stat;
@@ -21,6 +22,7 @@ use super::children::Table;
 use super::identity::{Identity, RUN_VARIABLE, RunTag};
 use super::tree::Process;
 
+pub(super) use code_pages::release_code_pages;
 pub(super) use footprint::footprint;
 pub(super) use sockets::{holders, listening};
 

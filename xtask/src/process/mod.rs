@@ -35,7 +35,7 @@ pub use crate::lifecycle::Exit;
 pub use children::{Children, Death, Left, Orphan, Spawned};
 pub use detached::{Guarded, detach, guard, is_childless};
 pub use environment::scrub_cargo;
-pub use footprint::{Footprint, footprint};
+pub use footprint::{Footprint, footprint, release_code_pages};
 pub use identity::{
     Identity, RUN_VARIABLE, RunTag, become_subreaper, boot_id, identity_of, is_alive, new_session, parent_of,
 };

@@ -66,6 +66,8 @@ struct Supervisor {
     plan: Option<Plan>,
     invocation: Invocation,
     waiters: Vec<Waiter>,
+    /// A command that was served has ended.
+    served: bool,
     /// The connection whose end stops the stack.
     lease: Option<ClientId>,
     /// The stack is on its way down, and the supervisor with it.
@@ -154,6 +156,7 @@ impl Supervisor {
             plan: None,
             invocation: Invocation::default(),
             waiters: Vec::new(),
+            served: false,
             lease: None,
             leaving: false,
             next_heartbeat: None,
@@ -188,8 +191,13 @@ impl Supervisor {
         }
     }
 
-    fn wait(&self, messages: &Receiver<Message>) -> Option<Message> {
-        let Some(deadline) = self.deadline() else {
+    fn wait(&mut self, messages: &Receiver<Message>) -> Option<Message> {
+        let deadline = self.deadline();
+        if std::mem::take(&mut self.served) && self.clients.ids().iter().all(|client| self.lease == Some(*client)) {
+            // What the start of the stack and the answers to commands took is not needed at rest. Last of all before it.
+            process::release_code_pages();
+        }
+        let Some(deadline) = deadline else {
             return messages.recv().ok();
         };
         // The loop holds a sender itself: the channel cannot close, so an error is the deadline.
