@@ -229,7 +229,7 @@ fn the_readme_knows_every_key_of_a_service() {
                 .nth(1)
                 .is_some_and(|head| head.contains(&format!("`{key}`")))
         };
-        assert!(rows.iter().any(|row| is_head(row)), "README.md has no row for `{key}`");
+        assert!(rows.iter().any(is_head), "README.md has no row for `{key}`");
     }
 }
 

@@ -4,7 +4,6 @@
 use crate::log::rotation;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 /// Names that are never watched, at any depth below a root: version control, installed packages, build output, our own
@@ -131,7 +130,7 @@ impl Filter {
 
 /// `Path::starts_with` for what may be asked of every file: most are told apart by their bytes alone.
 fn is_below(path: &Path, top: &Path) -> bool {
-    let (bytes, top_bytes) = (path.as_os_str().as_bytes(), top.as_os_str().as_bytes());
+    let (bytes, top_bytes) = (path.as_os_str().as_encoded_bytes(), top.as_os_str().as_encoded_bytes());
     bytes.starts_with(top_bytes.strip_suffix(b"/").unwrap_or(top_bytes)) && path.starts_with(top)
 }
 
