@@ -8,6 +8,7 @@ mod schedule;
 mod step;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 pub use change::{Files, Turn};
 use exit::ENDED;

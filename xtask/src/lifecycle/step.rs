@@ -2,8 +2,8 @@
 //! Pure: an event, the policy and the time in; the new service and what is to be done out.
 
 use super::{
-    Action, Cause, ENDED, Event, Exit, Files, HELD, Monotonic, Next, OwnWrites, PAST_RUNS, PastRun, Phase, Ready, Run,
-    RunId, Service, State, Turn, Verdict, Wanted, ready_deadline,
+    Action, Cause, ENDED, Event, Exit, HELD, Next, PAST_RUNS, PastRun, Phase, Ready, Run, RunId, Service, State, Turn,
+    Wanted, ready_deadline,
 };
 use crate::clock::Now;
 use crate::config::Autorestart;
@@ -12,13 +12,6 @@ use crate::policy::{
     BACKOFF_CLEARED_AFTER, BLOCKED_RETRY, KILL_LIMIT, LEFTOVER_GRACE, Policy, Readiness, SCARCITY_DELAY,
 };
 use std::time::Duration;
-
-/// A burst of changes that does not become quiet leads to a turn after so many times `watch_delay`, but not before so long: a service
-/// that writes its log into what it watches would otherwise never be restarted.
-const LONGEST_BURST: (u32, Duration) = (10, Duration::from_secs(2));
-
-/// So many builds in a row may be ended by newer changes; the next one comes to its end.
-const MOST_CANCELLED: u32 = 3;
 
 /// Leads a service from one state to the next.
 pub fn step(service: Service, event: Event, policy: &Policy, now: Now) -> (Service, Vec<Action>) {
@@ -33,11 +26,11 @@ pub fn step(service: Service, event: Event, policy: &Policy, now: Now) -> (Servi
 }
 
 /// One step under way.
-struct Step<'a> {
-    service: Service,
-    policy: &'a Policy,
-    now: Now,
-    actions: Vec<Action>,
+pub(super) struct Step<'a> {
+    pub(super) service: Service,
+    pub(super) policy: &'a Policy,
+    pub(super) now: Now,
+    pub(super) actions: Vec<Action>,
 }
 
 impl Step<'_> {
@@ -442,149 +435,6 @@ impl Step<'_> {
         format!("not ready after {}: {why}", format_duration(limit))
     }
 
-    // What watching leads to.
-
-    fn changed(&mut self, new: Vec<String>) {
-        let now = self.now.monotonic;
-        if self.service.wanted == Wanted::Down {
-            let (_, files) = self.service.missed.get_or_insert_default();
-            files.add(new);
-            self.service.missed = self.service.missed.take().map(|(_, files)| (now, files));
-            return;
-        }
-        if self.service.watch_suspended.is_some() {
-            return;
-        }
-        self.service.own_writes.changed(&new, now);
-        let (began, mut files) = match std::mem::replace(&mut self.service.turn, Turn::None) {
-            Turn::None => (now, Files::default()),
-            Turn::Settling { began, files, .. } => (began, files),
-            Turn::Building { files, later } if self.service.cancelled_builds >= MOST_CANCELLED => {
-                // Perhaps the build's own doing: ended each time, it would never come to its end.
-                let mut more = later.map(|(_, more)| more).unwrap_or_default();
-                more.add(new);
-                let later = Some((now, more));
-                self.service.turn = Turn::Building { files, later };
-                return;
-            }
-            Turn::Building { files, .. } => {
-                self.service.cancelled_builds += 1;
-                self.actions.push(Action::CancelBuild);
-                self.note("build cancelled: a newer change");
-                (now, files)
-            }
-        };
-        files.add(new);
-        self.settle(began, files);
-    }
-
-    /// Waits until nothing changes any more; for what never becomes quiet, not for ever.
-    fn settle(&mut self, began: Monotonic, files: Files) {
-        let (changed_at, delay) = (self.now.monotonic, self.policy.watch_delay);
-        let longest = (delay * LONGEST_BURST.0).max(LONGEST_BURST.1);
-        self.service.turn = Turn::Settling {
-            until: (changed_at + delay).min(began + longest),
-            began,
-            changed_at,
-            files,
-        };
-    }
-
-    /// The changes have been quiet long enough.
-    fn begin_turn(&mut self, files: Files, began: Monotonic, changed_at: Monotonic) {
-        match self.service.own_writes.turn(self.now.monotonic) {
-            Verdict::Act => {}
-            Verdict::Suspend(file) => return self.suspend_watching(&file),
-            Verdict::Hold(span) => {
-                self.service.turn = Turn::Settling {
-                    until: self.now.monotonic + span,
-                    began,
-                    changed_at,
-                    files,
-                };
-                return;
-            }
-        }
-        self.service.own_writes.acted(self.now.monotonic);
-        if self.policy.builds {
-            self.note(format!("building: {files}"));
-            self.service.turn = Turn::Building { files, later: None };
-            self.actions.push(Action::Build);
-        } else if !matches!(self.service.state, State::Online(run) if run.since > changed_at) {
-            self.renew(files);
-        }
-    }
-
-    fn built(&mut self, result: Result<(), String>) {
-        let (files, later) = match std::mem::replace(&mut self.service.turn, Turn::None) {
-            Turn::Building { files, later } => (files, later),
-            other @ (Turn::None | Turn::Settling { .. }) => {
-                self.service.turn = other;
-                return;
-            }
-        };
-        self.service.cancelled_builds = 0;
-        match result {
-            Ok(()) => {
-                self.service.build_failure = None;
-                self.renew(files);
-            }
-            Err(tail) => {
-                self.note(format!("build failed: {tail}"));
-                self.service.build_failure = Some(format!("build failed: {tail}"));
-            }
-        }
-        if let Some((began, files)) = later {
-            self.settle(began, files);
-        }
-    }
-
-    /// It runs on as it is: another restart would only make it write again.
-    fn suspend_watching(&mut self, file: &str) {
-        let why = format!(
-            "watching is suspended: {file} changes right after each start, so the service itself or its build seems to write it; \
-             add it to `ignore_watch`, or to the `outputs` of the task, and restart the service"
-        );
-        self.note(why.as_str());
-        self.service.watch_suspended = Some(why);
-    }
-
-    fn resume_watching(&mut self) {
-        self.service.watch_suspended = None;
-        self.service.own_writes = OwnWrites::default();
-    }
-
-    /// A new run with the changed files.
-    fn renew(&mut self, files: Files) {
-        self.service.own_writes.acted(self.now.monotonic);
-        let cause = Cause::Changed(files);
-        match &mut self.service.state {
-            State::Online(_) | State::Launching(Some(_)) => self.service.restart = Some(cause),
-            State::Ending { next, .. } => {
-                if *next == Next::GiveUp {
-                    self.service.unstable = 0;
-                }
-                *next = Next::Launch(Duration::ZERO);
-                self.service.restart = Some(cause);
-            }
-            State::Stopped | State::Errored | State::WaitingRestart { .. } => {
-                self.service.unstable = 0;
-                self.service.restart = Some(cause);
-                self.launch();
-            }
-            // The run that is about to come has the change anyway.
-            State::Launching(None) | State::Blocked { .. } => {}
-        }
-    }
-
-    fn end_turn(&mut self) {
-        if matches!(self.service.turn, Turn::Building { .. }) {
-            self.actions.push(Action::CancelBuild);
-        }
-        self.service.cancelled_builds = 0;
-        self.service.turn = Turn::None;
-    }
-
     // What time alone changes.
 
     fn tick(&mut self) {
@@ -667,7 +517,7 @@ impl Step<'_> {
 
     // The few ways into a state that more than one event takes.
 
-    fn launch(&mut self) {
+    pub(super) fn launch(&mut self) {
         self.service.trouble = None;
         self.service.completed = false;
         self.service.state = State::Launching(None);
@@ -699,7 +549,7 @@ impl Step<'_> {
         self.actions.push(Action::Kill(run.id));
     }
 
-    fn note(&mut self, text: impl Into<String>) {
+    pub(super) fn note(&mut self, text: impl Into<String>) {
         self.actions.push(Action::Note(text.into()));
     }
 }
