@@ -78,6 +78,54 @@ fn every_profile_is_checked_and_not_only_the_default_one() {
 }
 
 #[test]
+fn two_that_want_one_port_are_an_error_however_it_is_written() {
+    let ports = |a: &str, b: &str, more: &str| {
+        Project::new().toml(&format!(
+            "[services.a]\nscript = \"a\"\nports = [{a}]\n{more}\n[services.b]\nscript = \"b\"\nports = [{b}]\n[profiles.dev]\n"
+        ))
+    };
+    for project in [ports("41001", "41001", ""), ports("41001", "\"${NOT_SET:-41001}\"", "")] {
+        project
+            .run(&["check"])
+            .code(1)
+            .says(&["error: ", "both declare port 41001"]);
+    }
+    ports("\"4100${XTASK_INSTANCE}\"", "41002", "instances = 2")
+        .run(&["check"])
+        .ok();
+}
+
+#[test]
+fn the_port_of_a_url_is_one() {
+    for (url, says) in [
+        ("http://localhost:99999/x", "`99999`"),
+        ("http://localhost:port/", "`port`"),
+        ("http://:41020/x", "not a URL"),
+        ("${NOT_SET:-http://localhost:0/}", "`0`"),
+    ] {
+        let project = Project::new().toml(&format!(
+            "[services.a]\nscript = \"a\"\nready = {{ http = \"{url}\" }}\n[profiles.dev]\nservices = [\"a\"]"
+        ));
+        project.run(&["check"]).code(1).says(&["error: ", says]);
+    }
+}
+
+#[test]
+fn a_secret_is_masked_wherever_its_value_stands() {
+    let project = Project::new().toml(
+        "[services.a]\nscript = \"a\"\nargs = [\"${API_TOKEN}\", \"hdr: ${API_TOKEN}\"]\nenv = { API_TOKEN = \"s3cr3t\", DB_PWD = \"other1\" }\n\
+         ready = { command = [\"true\", \"${DB_PWD}\"] }\n[profiles.dev]\nservices = [\"a\"]",
+    );
+    for args in [&["config"][..], &["config", "--json"]] {
+        let run = project.run(args).ok();
+        assert!(
+            !run.stdout.contains("s3cr3t") && !run.stdout.contains("other1"),
+            "{run}"
+        );
+    }
+}
+
+#[test]
 fn config_prints_the_plan_and_starts_nothing() {
     let port = free_port();
     let project = Project::new()

@@ -1,6 +1,6 @@
 //! `dev -d` and its flags: what it starts, what it refuses, what it returns.
 
-use crate::support::{Project, free_port, is_alive, is_free, pid, restarts};
+use crate::support::{Project, Running, free_port, is_alive, is_free, pid, restarts};
 
 #[test]
 fn a_detached_dev_returns_when_each_service_was_launched() {
@@ -164,6 +164,57 @@ fn a_workspace_is_found_upwards_and_another_file_can_be_named() {
         .success()
     );
     project.wait_status("web", "online");
+}
+
+#[test]
+fn the_state_directory_may_be_written_in_any_way_and_only_one_of_ours_is_ignored() {
+    for (written, dir) in [("./x", "x"), ("a//b/", "a/b"), (".", "."), ("kept", "kept")] {
+        let project = Project::new()
+            .head(&format!("state_dir = \"{written}\""))
+            .file("kept/own", "")
+            .service("web", "", "min_uptime = 50");
+        project.up();
+        assert!(project.path(dir).join("dev/state.json").exists(), "{written}");
+        let is_ours = !["kept", "."].contains(&dir);
+        assert_eq!(project.path(dir).join(".gitignore").exists(), is_ours, "{written}");
+        assert_eq!(project.path(dir).join("dev/.gitignore").exists(), !is_ours, "{written}");
+        // What runs is found, and stopped, by a broken file, too.
+        project.write("dev.toml", &format!("{}\nfoo = = 3\n", project.read("dev.toml")));
+        assert_eq!(project.stacks().len(), 1, "{written}");
+        project.run(&["stop"]).ok().says(&["stopped dev"]);
+        project.wait_nothing_left();
+    }
+}
+
+#[test]
+fn a_file_that_is_no_text_names_the_place_and_hides_nothing_that_runs() {
+    let project = Project::new().service("web", "", "min_uptime = 50");
+    project.up();
+    let mut bytes = project.read("dev.toml").into_bytes();
+    bytes.extend(b"\n# caf\xe9\n");
+    std::fs::write(project.path("dev.toml"), bytes).unwrap();
+    let line = project.read("dev.toml").lines().count();
+    project
+        .run(&["check"])
+        .code(1)
+        .says(&["error: ", &format!("dev.toml:{line}:6"), "UTF-8"]);
+    assert_eq!(project.stacks().len(), 1);
+    project.run(&["stop"]).ok();
+}
+
+#[test]
+fn a_linked_dev_toml_makes_the_directory_of_the_link_a_workspace() {
+    let project = Project::new().service("web", "", "min_uptime = 50");
+    std::fs::create_dir(project.path("tree")).unwrap();
+    std::os::unix::fs::symlink("../dev.toml", project.path("tree/dev.toml")).unwrap();
+    let run = |args: &[&str]| {
+        let mut command = project.prepare(crate::support::xtask());
+        Running::start(command.args(args).current_dir(project.path("tree"))).wait()
+    };
+    run(&["dev", "-d", "--wait"]).ok();
+    assert!(project.path("tree/.dev/dev").exists() && !project.path(".dev").exists());
+    assert_eq!(project.stacks().len(), 0);
+    run(&["stop"]).ok().says(&["stopped dev"]);
 }
 
 #[test]

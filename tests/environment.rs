@@ -193,3 +193,43 @@ fn an_interpreter_runs_the_script() {
         project.read("said").contains("hello.sh you").then_some(())
     });
 }
+
+#[test]
+fn an_interpreter_with_arguments_may_take_the_script_for_a_module_or_for_code() {
+    let project = Project::new().toml(
+        "[services.web]\nscript = \"echo $0 > said; exec sleep 1000\"\ninterpreter = \"sh\"\ninterpreter_args = \"-c\"\nargs = \"you\"\n\
+         [services.none]\nscript = \"none.sh\"\ninterpreter = \"sh\"\n[profiles.dev]\nservices = [\"web\", \"none\"]",
+    );
+    let run = project.run(&["dev", "-d"]).code(1);
+    run.says(&["error: none: ", "none.sh", "there is no such file"]);
+    wait_until("it has said so", || (project.read("said") == "you\n").then_some(()));
+}
+
+#[test]
+fn what_a_shell_is_given_as_a_script_keeps_its_own_variables() {
+    let project = Project::new().toml(
+        "[services.web]\nscript = \"sh\"\nargs = [\"-ec\", \"x=5; echo ${x:-none} ${PORT} $0 > said; exec sleep 1000\", \"${PORT}\"]\n\
+         env = { PORT = \"7163\" }\n[profiles.dev]\nservices = [\"web\"]",
+    );
+    project.run(&["dev", "-d"]).ok();
+    wait_until("it has said so", || {
+        (project.read("said") == "5 7163 7163\n").then_some(())
+    });
+}
+
+#[test]
+fn a_copy_of_a_service_knows_its_number_in_its_variables_too() {
+    let project = Project::new().service(
+        "web",
+        "env env.$XTASK_INSTANCE",
+        "min_uptime = 50\ninstances = 2\nenv = { PORT = \"4100${XTASK_INSTANCE}\" }",
+    );
+    project.edit("env env.$XTASK_INSTANCE", "env env.${XTASK_INSTANCE}");
+    project
+        .run_with(&[("XTASK_INSTANCE", "7")], &["dev", "-d", "--wait"])
+        .ok();
+    for number in ["0", "1"] {
+        let env = project.read(&format!("env.{number}"));
+        assert!(env.contains(&format!("\"PORT\":\"4100{number}\"")), "{env}");
+    }
+}

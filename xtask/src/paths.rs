@@ -24,9 +24,7 @@ pub fn find_config(named: Option<&Path>, start: &Path) -> Result<PathBuf> {
     if let Some(named) = named {
         let path = start.join(named);
         let path = if path.is_dir() { path.join(CONFIG_FILE) } else { path };
-        return path
-            .canonicalize()
-            .with_context(|| format!("failed to find {}", path.display()));
+        return with_real_directory(&path);
     }
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
     let found = start
@@ -40,8 +38,21 @@ pub fn find_config(named: Option<&Path>, start: &Path) -> Result<PathBuf> {
             start.display()
         );
     };
-    path.canonicalize()
-        .with_context(|| format!("failed to find {}", path.display()))
+    with_real_directory(&path)
+}
+
+/// The same file under its directory's one name. A file that is a link stays where the link is: that is the workspace.
+fn with_real_directory(path: &Path) -> Result<PathBuf> {
+    let found = || format!("failed to find {}", path.display());
+    // Where it leads to nowhere, the cause says so.
+    path.metadata().with_context(found)?;
+    let (dir, name) = (path.parent().unwrap_or(path), path.file_name().with_context(found)?);
+    let dir = if dir.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        dir
+    };
+    Ok(dir.canonicalize().with_context(found)?.join(name))
 }
 
 /// The files of one stack.
@@ -88,23 +99,33 @@ impl StackPaths {
     /// When they cannot be made.
     pub fn make(&self, state_dir: &Path) -> Result<()> {
         make_state_dir(state_dir)?;
-        private_dir(&self.dir)?;
+        make_ignored(&self.dir)?;
         private_dir(&self.logs)
     }
 }
 
-/// Makes the directory of logs and state, with a `.gitignore` that keeps it out of version control.
+/// Makes the directory of logs and state, with a `.gitignore` that keeps it out of version control. One that holds other things, too,
+/// is left as it is.
 ///
 /// # Errors
 /// When it cannot be made.
 pub fn make_state_dir(state_dir: &Path) -> Result<()> {
-    private_dir(state_dir)?;
-    let ignore = state_dir.join(".gitignore");
-    if ignore.exists() {
+    make_ignored(state_dir)
+}
+
+/// A directory of ours alone: one that is new, or empty.
+fn make_ignored(dir: &Path) -> Result<()> {
+    private_dir(dir)?;
+    let is_empty = fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none());
+    let is_ignored = || dir.parent().is_some_and(|above| above.join(IGNORE).exists());
+    if !is_empty || is_ignored() {
         return Ok(());
     }
-    write_atomically(&ignore, b"*\n")
+    write_atomically(&dir.join(IGNORE), b"*\n")
 }
+
+/// What keeps a directory out of version control.
+const IGNORE: &str = ".gitignore";
 
 /// A lock on a file, released when it is dropped or its process ends, however that happens.
 #[derive(Debug)]

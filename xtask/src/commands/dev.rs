@@ -15,9 +15,13 @@ use crate::ui::style::Style;
 use crate::{clock, signal, tasks, ui};
 use anyhow::{Context as _, Result, bail};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 /// How many of its last lines a service that failed is shown with.
 const LAST_LINES: usize = 10;
+
+/// How much later than the end of a task the news may come of the Ctrl-C that ended it.
+const INTERRUPT_LIMIT: Duration = Duration::from_millis(250);
 
 /// How much of the past is shown to a `dev` that joins a running stack.
 const EARLIER_LINES: usize = 20;
@@ -48,8 +52,13 @@ pub(super) fn run(workspace: &Workspace, args: Dev) -> Result<u8> {
     let taken_ids = replace::make_room(&paths, &plan, args.replace)?;
     let began = clock::monotonic();
     let built = tasks::build::run(&plan.builds, &invocation.shell, &workspace.place());
-    // The terminal's Ctrl-C ends the task, too: that is no failure of its.
-    if matches!(wakes.try_recv(), Ok(Wake::Interrupted)) {
+    // The terminal's Ctrl-C ends the task, too: that is no failure of its. Its news may come a moment after the task's end.
+    let limit = if built.is_err() {
+        INTERRUPT_LIMIT
+    } else {
+        Duration::ZERO
+    };
+    if matches!(wakes.recv_timeout(limit), Ok(Wake::Interrupted)) {
         return Ok(follow::KILLED);
     }
     built?;

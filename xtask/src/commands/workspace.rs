@@ -16,6 +16,8 @@ pub(super) struct Workspace {
     /// Where logs and state are kept.
     pub(super) state_dir: PathBuf,
     text: String,
+    /// Where the first byte is that is no UTF-8.
+    not_text: Option<usize>,
 }
 
 impl Workspace {
@@ -23,10 +25,23 @@ impl Workspace {
     pub(super) fn find(named: Option<&Path>) -> Result<Self> {
         let start = std::env::current_dir().context("failed to find the current directory; it may have been removed: go to one that exists, or name a file with --file")?;
         let file = paths::find_config(named, &start)?;
-        let text = std::fs::read_to_string(&file).with_context(|| format!("failed to read {}", file.display()))?;
+        let bytes = std::fs::read(&file).with_context(|| format!("failed to read {}", file.display()))?;
+        let (text, not_text) = match String::from_utf8(bytes) {
+            Ok(text) => (text, None),
+            Err(error) => {
+                let valid = error.utf8_error().valid_up_to();
+                (String::from_utf8_lossy(error.as_bytes()).into_owned(), Some(valid))
+            }
+        };
         let dir = file.parent().unwrap_or(Path::new("/")).to_owned();
-        let state_dir = dir.join(crate::config::state_dir(&text).unwrap_or_else(|| ".dev".to_owned()));
-        Ok(Self { file, state_dir, text })
+        let state_dir = crate::config::state_dir(&text);
+        let state_dir = plan::below(&dir, state_dir.as_deref().unwrap_or(".dev"));
+        Ok(Self {
+            file,
+            state_dir,
+            text,
+            not_text,
+        })
     }
 
     /// Whether `dev.toml` reads this variable of the shell: `${NAME}` or `${NAME:-…}`.
@@ -40,6 +55,9 @@ impl Workspace {
     /// `dev.toml` as types.
     pub(super) fn config(&self) -> Result<Config, Problems> {
         let name = self.file.file_name().unwrap_or_default().to_string_lossy();
+        if let Some(at) = self.not_text {
+            return Err(Problems::not_text(&name, &self.text[..at]));
+        }
         Config::parse(&self.text, &name)
     }
 

@@ -60,7 +60,36 @@ fn http(url: String) -> Result<Probe, String> {
     if host.is_empty() && !url.starts_with("${") {
         return Err(format!("`{url}` is not a URL like `http://localhost:3000/health`"));
     }
+    if !url.contains("${") {
+        check_url(&url)?;
+    }
     Ok(Probe::Http(url))
+}
+
+/// What a URL to be asked needs, once its variables have their values: a host, and a port that is one.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_url(url: &str) -> Result<(), String> {
+    let is_http = url
+        .get(..7)
+        .is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"));
+    let authority = url.get(7..).filter(|_| is_http).unwrap_or_default();
+    let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
+    let authority = authority.rsplit('@').next().unwrap_or_default();
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        Some(_) | None => (authority, None),
+    };
+    if host.is_empty() {
+        return Err(format!("`{url}` is not a URL like `http://localhost:3000/health`"));
+    }
+    match port {
+        Some(port) if !port.parse::<u16>().is_ok_and(|port| port > 0) => {
+            Err(format!("`{port}` of `{url}` is not a port; use 1 to 65535"))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 fn tcp(address: String) -> Result<Probe, String> {

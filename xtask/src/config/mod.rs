@@ -29,6 +29,7 @@ use std::collections::BTreeMap;
 
 pub use container::{Container, ImageBuild, Network};
 pub use cron::CronLine;
+pub use decode_ready::check_url;
 pub use nearest::did_you_mean;
 pub use pattern::{NamePattern, is_instance_of};
 pub use problem::{Located, Place, Problem, Problems};
@@ -100,11 +101,9 @@ pub struct Profile {
 pub fn state_dir(text: &str) -> Option<String> {
     // Most say nothing of it, and every command asks.
     text.contains("state_dir").then_some(())?;
-    text.parse::<toml::Table>()
-        .ok()?
-        .get("state_dir")?
-        .as_str()
-        .map(str::to_owned)
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let (table, _) = toml::de::DeTable::parse_recoverable(text);
+    table.get_ref().get("state_dir")?.get_ref().as_str().map(str::to_owned)
 }
 
 /// Nested values as TOML.

@@ -17,6 +17,25 @@ pub struct Place {
     pub column: usize,
 }
 
+impl Problems {
+    /// A file of which only `before` is text.
+    pub fn not_text(file: &str, before: &str) -> Self {
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        let place = Place {
+            line: before.matches('\n').count() + 1,
+            column: line.chars().count() + 1,
+        };
+        let message = "a byte that is no UTF-8; save the file as UTF-8".to_owned();
+        Self(
+            file.to_owned(),
+            vec![Problem {
+                place: Some(place),
+                message,
+            }],
+        )
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.line, self.column)

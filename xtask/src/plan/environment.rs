@@ -54,6 +54,9 @@ impl fmt::Display for Origin {
 #[derive(Clone)]
 pub(super) struct Table<'a>(pub(super) Origin, pub(super) &'a BTreeMap<String, EnvValue>);
 
+/// The variable that tells a copy of a service its number.
+pub(super) const INSTANCE: &str = "XTASK_INSTANCE";
+
 /// Reads a file's text; the error says why it cannot.
 pub type ReadFile<'a> = &'a dyn Fn(&Path) -> Result<String, String>;
 
@@ -66,6 +69,8 @@ pub(super) struct Sources<'a> {
     /// The profile's table, then the service's, then its override's.
     pub(super) tables: Vec<Table<'a>>,
     pub(super) set: &'a [(String, String)],
+    /// Which of several copies it is.
+    pub(super) instance: Option<u32>,
 }
 
 /// Resolves the variables; what fails is added to `errors`, each with what it concerns.
@@ -75,6 +80,9 @@ pub(super) fn own(sources: &Sources<'_>, read: ReadFile<'_>, errors: &mut Vec<St
         read_env_file(sources, file, read, &mut from_files, errors);
     }
     let lookup = |name: &str| {
+        if let Some(number) = sources.instance.filter(|_| name == INSTANCE) {
+            return Some(number.to_string());
+        }
         let from_file = || from_files.get(name).map(|(_, value)| value);
         sources.shell.get(name).or_else(from_file).cloned()
     };

@@ -3,7 +3,7 @@
 
 use super::environment::{self, Origins, Own, ReadFile, Sources, Table};
 use super::profile::Profile;
-use super::{Dependency, Invocation, Plan, ServicePlan, TaskPlan, below};
+use super::{Dependency, Invocation, Plan, ServicePlan, TaskPlan, base_name, below};
 use crate::config::{self, Config, Problem, Problems};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -51,6 +51,7 @@ pub fn resolve(
     resolver.link(&mut services, &listed, &instances);
     let builds = resolver.builds(&resolved, &services);
     resolver.unique_logs(&services);
+    resolver.unique_ports(&services);
     if !resolver.problems.is_empty() {
         return Err(Problems(config.file.clone(), resolver.problems));
     }
@@ -103,7 +104,8 @@ fn choose_profile(config: &Config, asked: Option<&str>) -> Result<String, Proble
     if names.contains(&name) {
         return Ok(name);
     }
-    let message = format!("no profile `{name}`; there is {}", names.join(", "));
+    let nearest = config::did_you_mean(&name, names.iter().map(String::as_str));
+    let message = format!("no profile `{name}`; there is {}{nearest}", names.join(", "));
     Err(Problems(config.file.clone(), vec![Problem { place: None, message }]))
 }
 
@@ -182,6 +184,7 @@ impl<'a> Resolver<'a> {
         &self,
         files: Vec<&String>,
         tables: Vec<Table<'_>>,
+        instance: Option<u32>,
         errors: &mut Vec<String>,
     ) -> (Own, Origins) {
         let (workspace, shell, set) = (self.workspace, &self.invocation.shell, &self.invocation.options.set);
@@ -192,6 +195,7 @@ impl<'a> Resolver<'a> {
                 files,
                 tables,
                 set,
+                instance,
             },
             self.read,
             errors,
@@ -217,6 +221,24 @@ impl<'a> Resolver<'a> {
                 }
             }
             service.depends_on = linked;
+        }
+    }
+
+    /// Two services of one stack cannot listen on one port.
+    fn unique_ports(&mut self, services: &[ServicePlan]) {
+        let mut owners: BTreeMap<u16, &str> = BTreeMap::new();
+        for service in services {
+            for port in &service.ports {
+                // Copies of one service share a port where each has an address of its own: elsewhere than here.
+                let name = base_name(self.config, &service.name);
+                let owner = owners.entry(*port).or_insert(name);
+                if *owner != name {
+                    self.problem(
+                        None,
+                        format!("`{owner}` and `{name}` both declare port {port}; change one"),
+                    );
+                }
+            }
         }
     }
 

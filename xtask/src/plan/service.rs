@@ -78,7 +78,7 @@ impl Resolver<'_> {
             |number| format!("{}-{number}", written.name),
         );
         let files = profile.env_file.iter().chain(service.env_file.iter().flatten());
-        let (mut own, mut origins) = self.own_environment(files.collect(), written.env.clone(), errors);
+        let (mut own, mut origins) = self.own_environment(files.collect(), written.env.clone(), number, errors);
         if let Some(number) = number {
             own.insert("XTASK_INSTANCE".to_owned(), Some(number.to_string()));
             origins.0.insert("XTASK_INSTANCE".to_owned(), Origin::Instance);
@@ -101,8 +101,10 @@ impl Resolver<'_> {
         let probe = probe(&mut strings, service, &ports);
         let [out_file, error_file] = self.log_files(&mut strings, written, &name);
         let script = strings.text("script", service.script.as_deref().unwrap_or_default());
-        let args = strings.words("args", service.args.as_ref());
         let interpreter = interpreter(&mut strings, service);
+        let program = interpreter.as_ref().map_or(&script, |interpreter| &interpreter.program);
+        let words = service.args.as_ref().map(config::Words::split).unwrap_or_default();
+        let args = strings.args_of(program, "args", &words);
         let builds = self.service_builds(service);
         let interval = service.ready.as_ref().and_then(|ready| ready.interval);
         ServicePlan {
@@ -233,10 +235,21 @@ fn interpreter(strings: &mut Strings<'_>, service: &config::Service) -> Option<I
 fn probe(strings: &mut Strings<'_>, service: &config::Service, ports: &[u16]) -> Option<Probe> {
     let written = service.ready.as_ref().and_then(|ready| ready.probe.as_ref());
     match written {
-        Some(config::Probe::Http(url)) => Some(Probe::Http(strings.text("ready.http", url))),
+        Some(config::Probe::Http(url)) => {
+            let url = strings.text("ready.http", url);
+            if let Err(why) = config::check_url(&url) {
+                strings.errors.push(format!("ready.http: {why}"));
+            }
+            Some(Probe::Http(url))
+        }
         Some(config::Probe::Tcp(address)) => Some(Probe::Tcp(strings.text("ready.tcp", address))),
         Some(config::Probe::Log(regex)) => Some(Probe::Log(regex.clone())),
-        Some(config::Probe::Command(words)) => Some(Probe::Command(strings.list("ready.command", words))),
+        Some(config::Probe::Command(words)) => {
+            let (program, args) = words.split_first()?;
+            let program = strings.text("ready.command", program);
+            let args = strings.args_of(&program, "ready.command", args);
+            Some(Probe::Command(std::iter::once(program).chain(args).collect()))
+        }
         Some(config::Probe::Notify) => Some(Probe::Notify),
         None => (!ports.is_empty()).then_some(Probe::Ports),
     }

@@ -11,6 +11,18 @@ pub(super) struct Strings<'a> {
     pub(super) errors: &'a mut Vec<String>,
 }
 
+/// Whether a program is a shell, by its name.
+fn is_shell(program: &str) -> bool {
+    let name = program.rsplit('/').next().unwrap_or_default();
+    ["sh", "bash", "dash", "zsh", "ksh", "ash", "fish"].contains(&name)
+}
+
+/// `-c`, also among others: `-ec`.
+fn is_script_flag(word: &str) -> bool {
+    word.strip_prefix('-')
+        .is_some_and(|letters| !letters.starts_with('-') && letters.contains('c'))
+}
+
 impl Strings<'_> {
     /// The text of `key`, expanded.
     pub(super) fn text(&mut self, key: &str, text: &str) -> String {
@@ -32,6 +44,19 @@ impl Strings<'_> {
     /// Words are split first: an expanded value stays one word.
     pub(super) fn words(&mut self, key: &str, words: Option<&Words>) -> Vec<String> {
         words.map(|words| self.list(key, &words.split())).unwrap_or_default()
+    }
+
+    /// The arguments of a program. What a shell is given as a script has variables of its own, and the same environment: it stays as it
+    /// is written.
+    pub(super) fn args_of(&mut self, program: &str, key: &str, words: &[String]) -> Vec<String> {
+        let script = is_shell(program)
+            .then(|| words.iter().position(|word| is_script_flag(word)))
+            .flatten();
+        let expand = |(at, word): (usize, &String)| match script {
+            Some(flag) if at == flag + 1 => word.clone(),
+            Some(_) | None => self.text(key, word),
+        };
+        words.iter().enumerate().map(expand).collect()
     }
 
     /// A port, written as a number or as text with variables.

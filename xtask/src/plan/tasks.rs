@@ -61,16 +61,17 @@ impl Resolver<'_> {
 
     fn task(&self, name: &str, task: &config::Task, profile: &Profile, errors: &mut Vec<String>) -> TaskPlan {
         let tables = vec![Table(Origin::Profile, &profile.env), Table(Origin::Service, &task.env)];
-        let (own, _) = self.own_environment(profile.env_file.iter().collect(), tables, errors);
+        let (own, _) = self.own_environment(profile.env_file.iter().collect(), tables, None, errors);
         let mut strings = Strings {
             shell: &self.invocation.shell,
             own: &own,
             errors,
         };
+        let script = strings.text("script", &task.script);
         TaskPlan {
             name: name.to_owned(),
-            script: strings.text("script", &task.script),
-            args: strings.words("args", Some(&task.args)),
+            args: strings.args_of(&script, "args", &task.args.split()),
+            script,
             cwd: below(self.workspace, &strings.text("cwd", task.cwd.as_deref().unwrap_or("."))),
             inputs: strings.list("inputs", &task.inputs),
             outputs: strings.list("outputs", &task.outputs),

@@ -429,7 +429,7 @@ fn the_profile_is_the_named_the_default_the_only_one_or_dev() {
     );
     assert_eq!(
         case(&several).profile("tow").problems(),
-        ["no profile `tow`; there is one, two"]
+        ["no profile `tow`; there is one, two; did you mean `two`?"]
     );
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 const MASK: &str = "********";
 
 /// Parts of names whose values look secret.
-const SECRET: [&str; 8] = [
+const SECRET: [&str; 12] = [
     "SECRET",
     "TOKEN",
     "PASSWORD",
@@ -20,13 +20,19 @@ const SECRET: [&str; 8] = [
     "PRIVATE",
     "CREDENTIAL",
     "API_KEY",
+    "APIKEY",
     "ACCESS_KEY",
+    "PASSPHRASE",
+    "AUTHORIZATION",
+    "JWT",
 ];
 
 /// Whether the value of a variable of this name is to be masked.
 pub fn looks_secret(name: &str) -> bool {
     let name = name.to_uppercase();
-    SECRET.iter().any(|part| name.contains(part)) || name == "KEY" || name.ends_with("_KEY") || name.ends_with("_PASS")
+    SECRET.iter().any(|part| name.contains(part))
+        || ["KEY", "PASS"].contains(&name.as_str())
+        || ["_KEY", "_PASS", "_PWD"].iter().any(|end| name.ends_with(end))
 }
 
 /// The value of a variable as it may be shown: masked when its name looks secret, without the password of an address.
@@ -69,6 +75,19 @@ pub fn shown_words(words: &[String]) -> Vec<String> {
     shown
 }
 
+/// The same of a service, whose variables may be secret: their values are masked wherever they stand.
+fn shown_words_of(words: &[String], env: &BTreeMap<String, Option<String>>) -> Vec<String> {
+    let shown = shown_words(words);
+    shown.into_iter().map(|word| without_secrets(word, env)).collect()
+}
+
+/// A text without the values of secret variables; very short ones stand in too many texts by chance.
+fn without_secrets(text: String, env: &BTreeMap<String, Option<String>>) -> String {
+    let secrets = env.iter().filter(|(name, _)| looks_secret(name));
+    let values = secrets.filter_map(|(_, value)| value.as_deref().filter(|value| value.chars().count() >= 4));
+    values.fold(text, |text, value| text.replace(value, MASK))
+}
+
 /// The plan as nested values, with the containers of its services and tasks.
 pub fn of(plan: &Plan, config: &Config, written: &Written) -> Value {
     let service = |service: &ServicePlan| {
@@ -102,8 +121,7 @@ fn with_container(mut view: Value, container: Option<&ContainerPlan>) -> Value {
 }
 
 fn of_task(task: &TaskPlan) -> Value {
-    let mut view =
-        json!({ "name": task.name, "script": task.script, "args": shown_words(&task.args), "cwd": task.cwd });
+    let mut view = json!({ "name": task.name, "script": task.script, "args": shown_words_of(&task.args, &task.env), "cwd": task.cwd });
     if !task.inputs.is_empty() {
         set(&mut view, "inputs", json!(task.inputs));
     }
@@ -120,7 +138,7 @@ pub fn of_service(service: &ServicePlan) -> Value {
     let mut view = json!({
         "name": service.name,
         "script": service.script,
-        "args": shown_words(&service.args),
+        "args": shown_words_of(&service.args, &service.env),
         "cwd": service.cwd,
         "autorestart": match policy.autorestart {
             Autorestart::Always => json!(true),
@@ -147,7 +165,11 @@ pub fn of_service(service: &ServicePlan) -> Value {
     });
     if let Some(interpreter) = &service.interpreter {
         set(&mut view, "interpreter", json!(interpreter.program));
-        set(&mut view, "interpreter_args", json!(interpreter.args));
+        set(
+            &mut view,
+            "interpreter_args",
+            json!(shown_words_of(&interpreter.args, &service.env)),
+        );
     }
     if let Some(delay) = policy.exp_backoff_restart_delay {
         set(&mut view, "exp_backoff_restart_delay", duration(delay));
@@ -182,10 +204,12 @@ fn depends_on(service: &ServicePlan) -> Value {
 
 fn ready(service: &ServicePlan) -> Value {
     let mut view = match &service.probe {
-        Some(Probe::Http(url)) => json!({ "http": url }),
+        Some(Probe::Http(url)) => {
+            json!({ "http": without_secrets(without_password(url), &service.env) })
+        }
         Some(Probe::Tcp(address)) => json!({ "tcp": address }),
         Some(Probe::Log(pattern)) => json!({ "log": pattern }),
-        Some(Probe::Command(words)) => json!({ "command": words }),
+        Some(Probe::Command(words)) => json!({ "command": shown_words_of(words, &service.env) }),
         Some(Probe::Notify) => json!({ "notify": true }),
         Some(Probe::Ports) | None => json!({}),
     };

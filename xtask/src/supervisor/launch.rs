@@ -18,6 +18,9 @@ use std::path::{Path, PathBuf};
 /// The kind of terminal that a service with one gets to know where its environment does not say.
 const TERM: &str = "xterm-256color";
 
+/// What `node server` may mean.
+const ENDINGS: [&str; 4] = [".js", ".mjs", ".cjs", ".ts"];
+
 /// One look whether a service is ready; the error says why not yet.
 type Ask = Box<dyn FnMut() -> Result<(), String> + Send>;
 
@@ -291,11 +294,17 @@ fn command_line(plan: &ServicePlan, path: Option<&str>) -> Result<(PathBuf, Vec<
         return Ok((program, plan.args.iter().map(OsString::from).collect()));
     };
     let program = process::resolve_program(&interpreter.program, &plan.cwd, path)?;
+    // With arguments of its own the interpreter may take the script for a module or for code, and some add an ending by themselves.
     let script = plan.cwd.join(&plan.script);
-    if !script.exists() {
+    let is_there = script.exists()
+        || ENDINGS
+            .iter()
+            .any(|ending| plan.cwd.join(plan.script.clone() + ending).exists());
+    if interpreter.args.is_empty() && !is_there {
+        let path = script.display().to_string();
         return Err(LaunchError::NotFound {
-            program: plan.script.clone(),
-            searched: script.display().to_string(),
+            program: path.clone(),
+            searched: path,
         });
     }
     let args = interpreter
