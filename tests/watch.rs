@@ -37,15 +37,19 @@ fn an_edit_restarts_the_service_and_the_file_is_named() {
 }
 
 #[test]
-fn of_several_changed_files_the_first_is_named_and_the_others_are_counted() {
+fn of_several_changed_files_one_is_named_and_the_others_are_counted() {
     let project = watched("");
     project.up();
-    for file in ["src/app.rs", "src/b.rs", "src/deep/c.rs", "src/main.rs"] {
+    let files = ["src/app.rs", "src/b.rs", "src/deep/c.rs", "src/main.rs"];
+    for file in files {
         project.write(file, "// edited");
     }
     wait_until("it runs again", || (project.lines("runs") == 2).then_some(()));
     project.wait_ready("web");
-    expect_event(&project, "[web] restarted: src/app.rs changed (+3 more) (pid ");
+    // The first that was found changed: which one that is is the system's to say.
+    let events = project.events();
+    let is_named = |file: &&str| events.contains(&format!("[web] restarted: {file} changed (+3 more) (pid "));
+    assert!(files.iter().any(is_named), "{events}");
 }
 
 #[test]
