@@ -74,29 +74,40 @@ pub(super) type Answering = (Vec<Running>, Vec<anyhow::Error>);
 /// For a verb that can do its work on the stacks that answer.
 pub(super) fn answering(workspace: &Workspace, profile: Option<&str>, look: Look) -> Result<Answering> {
     let names = profiles(workspace, profile)?;
-    // Side by side: each that is silent takes its five seconds.
-    let asked: Vec<Result<Option<Running>>> = std::thread::scope(|scope| {
-        let ask = |name: &String| {
-            let paths = workspace.stack(name);
-            scope.spawn(move || paths.and_then(|paths| ask(paths, look)))
-        };
-        let threads: Vec<_> = names.iter().map(ask).collect();
-        let panicked = || {
-            Err(anyhow::anyhow!(
-                "failed to ask a supervisor: the thread that asked panicked"
-            ))
-        };
-        let join = |thread: std::thread::ScopedJoinHandle<'_, _>| thread.join().unwrap_or_else(|_| panicked());
-        threads.into_iter().map(join).collect()
-    });
     let (mut all, mut silent) = (Vec::new(), Vec::new());
-    for answer in asked {
+    for answer in ask_all(workspace, &names, look)? {
         match answer {
             Ok(running) => all.extend(running),
             Err(error) => silent.push(error),
         }
     }
     Ok((all, silent))
+}
+
+/// Asks all of them side by side: each that is silent takes its five seconds.
+fn ask_all(workspace: &Workspace, names: &[String], look: Look) -> Result<Vec<Result<Option<Running>>>> {
+    let paths: Vec<StackPaths> = names.iter().map(|name| workspace.stack(name)).collect::<Result<_>>()?;
+    Ok(std::thread::scope(|scope| {
+        let begin = |paths: &StackPaths| {
+            let own = paths.clone();
+            let thread = std::thread::Builder::new().spawn_scoped(scope, move || ask(own, look));
+            // No thread to be had: one after the other, then.
+            thread.map_err(|_| ask(paths.clone(), look))
+        };
+        let begun: Vec<_> = paths.iter().map(begin).collect();
+        let end = |thread: std::thread::ScopedJoinHandle<'_, Result<Option<Running>>>| {
+            let panicked = |_| {
+                Err(anyhow::anyhow!(
+                    "failed to ask a supervisor: the thread that asked panicked"
+                ))
+            };
+            thread.join().unwrap_or_else(panicked)
+        };
+        begun
+            .into_iter()
+            .map(|thread| thread.map_or_else(|answer| answer, end))
+            .collect()
+    }))
 }
 
 /// The profiles that may run here, or the one that is asked for.
