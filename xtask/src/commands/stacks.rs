@@ -92,7 +92,7 @@ fn ask_all(workspace: &Workspace, names: &[String], look: Look) -> Result<Vec<Re
             let own = paths.clone();
             let thread = std::thread::Builder::new().spawn_scoped(scope, move || ask(own, look));
             // No thread to be had: one after the other, then.
-            thread.map_err(|_| ask(paths.clone(), look))
+            thread.map_err(|_| Box::new(ask(paths.clone(), look)))
         };
         let begun: Vec<_> = paths.iter().map(begin).collect();
         let end = |thread: std::thread::ScopedJoinHandle<'_, Result<Option<Running>>>| {
@@ -105,7 +105,7 @@ fn ask_all(workspace: &Workspace, names: &[String], look: Look) -> Result<Vec<Re
         };
         begun
             .into_iter()
-            .map(|thread| thread.map_or_else(|answer| answer, end))
+            .map(|thread| thread.map_or_else(|answer| *answer, end))
             .collect()
     }))
 }
