@@ -324,6 +324,9 @@ mod tests {
         assert_eq!(own.split(b"no stamp", Near::to(then)), (None, &b"no stamp"[..]));
     }
 
+    /// The first microsecond that a year of two digits (`%y`, `%D`) does not mean, a day early for the zone: 69 is 1969 (POSIX).
+    const TWO_DIGITS_END: i64 = 3_124_137_600_000_000;
+
     proptest! {
         #[test]
         fn reading_a_stamp_never_fails_on_strange_bytes(
@@ -340,7 +343,7 @@ mod tests {
         }
 
         #[test]
-        fn a_format_is_refused_or_its_lines_come_back(format in "%[a-zA-Z](%\\.[36]?f)?([ :T-]%[a-zA-Z](%\\.[36]?f)?){0,5}", text in "[0-9a-z :.+-]{0,12}", micros in 0_i64..4_000_000_000_000_000) {
+        fn a_format_is_refused_or_its_lines_come_back(format in "%[a-zA-Z](%\\.[36]?f)?([ :T-]%[a-zA-Z](%\\.[36]?f)?){0,5}", text in "[0-9a-z :.+-]{0,12}", micros in 0..TWO_DIGITS_END) {
             let Ok(stamp) = Stamp::new(Some(&format), zone()) else { return Ok(()) };
             let at = Timestamp::from_microsecond(micros).unwrap();
             let mut line = stamp.prefix(at);
