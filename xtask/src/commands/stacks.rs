@@ -15,6 +15,9 @@ use std::time::Duration;
 /// How long what was left behind may take to be gone.
 const GONE_LIMIT: Duration = Duration::from_secs(5);
 
+/// How long a supervisor that has closed its connections may take to be gone.
+pub(super) const DEATH_LIMIT: Duration = Duration::from_secs(5);
+
 /// A running stack.
 pub(super) struct Running {
     pub(super) paths: StackPaths,
@@ -237,14 +240,15 @@ fn status(connection: &mut Connection, look: Look) -> Result<Option<Stack>> {
     }
 }
 
-/// Ends what a supervisor and a keeper that were both killed left behind. The caller holds the start lock or knows that
-/// nobody starts the stack.
+/// Ends what a supervisor and a keeper that were both killed left behind. The caller found no supervisor that answers, and holds
+/// the start lock or knows that nobody starts the stack.
 pub(super) fn clear_stale(paths: &StackPaths) -> Result<()> {
     let Some(state) = State::read(&paths.state) else {
         // None, or torn: its processes, if any, cannot be told from others.
         return Ok(());
     };
-    if state.is_current() {
+    // A process that is being killed closes its connections before it is gone.
+    if state.is_current() && !process::wait_gone(&[state.supervisor], DEATH_LIMIT).is_empty() {
         return Ok(());
     }
     // A keeper that still lives does this itself; when it has, nothing is found here.

@@ -20,9 +20,6 @@ const START_LIMIT: Duration = Duration::from_secs(10);
 /// How long another command may take to start the stack: it clears what an earlier one left, and starts the supervisor.
 const LOCK_LIMIT: Duration = Duration::from_secs(20);
 
-/// How long a supervisor whose connection has closed may take to be gone.
-const DEATH_LIMIT: Duration = Duration::from_secs(5);
-
 /// How long the end of a stack that is on its way down is awaited before a new one starts.
 const LEAVING_LIMIT: Duration = Duration::from_secs(120);
 
@@ -75,7 +72,7 @@ fn ask(connection: &mut Connection, up: &Up) -> Result<bool, Unanswered> {
 pub(super) fn clear(paths: &StackPaths) -> Result<()> {
     if let Some(state) = State::read(&paths.state) {
         // A process that is being killed closes its connections before it is gone.
-        process::wait_gone(&[state.supervisor], DEATH_LIMIT);
+        process::wait_gone(&[state.supervisor], stacks::DEATH_LIMIT);
     }
     // Whoever starts it just now clears, too.
     match Lock::try_take(&paths.starting)? {

@@ -30,8 +30,9 @@ pub(super) fn run(workspace: &Workspace, args: &Stop) -> Result<u8> {
             names.join(", ")
         )));
     }
+    let answers = |profile: &str| running.iter().any(|running| running.status.profile == profile);
     for profile in workspace.known_profiles() {
-        if args.profile.as_deref().is_none_or(|wanted| wanted == profile) {
+        if args.profile.as_deref().is_none_or(|wanted| wanted == profile) && !answers(&profile) {
             stacks::clear_stale(&workspace.stack(&profile)?)?;
         }
     }
