@@ -367,12 +367,13 @@ fn with_container(service: &str) -> Project {
 
 #[test]
 fn a_secret_that_no_variable_holds_is_refused_and_a_short_one_becomes_a_reference() {
-    for args in [
-        "['--password=verylongliteral']",
-        "['--secret', 'another']",
-        "['postgres://u:pw@h/db']",
+    for words in [
+        "args = ['--password=verylongliteral']",
+        "args = ['--secret', 'another']",
+        "args = ['postgres://u:pw@h/db']",
+        "interpreter = 'sh'\ninterpreter_args = ['--token', 'another']",
     ] {
-        let project = with_container(&format!("args = {args}"));
+        let project = with_container(words);
         for engine in ENGINES {
             let run = project.run(&["export", engine]).code(1);
             assert!(

@@ -206,7 +206,7 @@ fn refuse_open_secrets(stack: &Stack<'_>) -> Result<()> {
     };
     for service in &stack.services {
         for plan in &service.instances {
-            refuse(service.name, &plan.args, true)?;
+            refuse(service.name, &stack::command_line(plan), true)?;
             match &plan.probe {
                 Some(Probe::Command(words)) => refuse(service.name, words, false)?,
                 Some(Probe::Http(url)) => refuse(service.name, std::slice::from_ref(url), false)?,
