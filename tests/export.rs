@@ -433,6 +433,23 @@ fn names_that_an_engine_would_take_for_one_are_an_error() {
 }
 
 #[test]
+fn what_restarts_a_service_by_its_schedule_takes_the_place_of_no_other() {
+    let named = |other: &str| {
+        Project::new().toml(&format!(
+            "[services.web]\nscript = 'web'\ncron_restart = '0 4 * * *'\n[services.web.container]\nimage = 'i'\n\
+             [services.{other}]\nscript = 'web'\n[services.{other}.container]\nimage = 'i'\n\
+             [profiles.dev]\nservices = ['web', '{other}']"
+        ))
+    };
+    for (engine, other) in [("systemd", "web-restart"), ("kubernetes", "restart-web")] {
+        let said = format!("error: service {other} and the schedule of web would both be called {other} in {engine}");
+        named(other).run(&["export", engine]).code(1).says(&[&said]);
+        // The schedule is nothing of its own there.
+        named(other).run(&["export", "compose"]).ok();
+    }
+}
+
+#[test]
 fn a_file_of_secrets_that_is_kept_says_what_it_lacks() {
     let project = with_container("env = { API_TOKEN = 'hunter22' }");
     for engine in ENGINES {

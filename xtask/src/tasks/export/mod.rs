@@ -5,6 +5,7 @@
 mod compose;
 mod keys;
 mod kubernetes;
+mod names;
 mod secret;
 mod stack;
 mod systemd;
@@ -16,7 +17,8 @@ use crate::plan::{Plan, Probe, Written};
 use anyhow::{Result, bail};
 use keys::Fate;
 pub use keys::Key;
-use stack::{Chore, Stack, Workload};
+use names::names_differ;
+use stack::Stack;
 pub use stack::{Find, relative};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -222,46 +224,6 @@ fn refuse_open_secrets(stack: &Stack<'_>) -> Result<()> {
         refuse(&task.plan.name, &task.plan.args, true)?;
         let command = task.container.and_then(|container| container.command.as_deref());
         refuse(&task.plan.name, command.unwrap_or_default(), true)?;
-    }
-    Ok(())
-}
-
-/// Services and tasks keep apart what the engine calls them.
-fn names_differ(engine: Engine, stack: &Stack<'_>) -> Result<()> {
-    let called = |name: &str| match engine {
-        Engine::Systemd | Engine::Compose => name.to_owned(),
-        Engine::Kubernetes => kubernetes::label(name),
-    };
-    let service = |service: &Workload<'_>| -> Vec<(String, String)> {
-        let who = format!("service {}", service.name);
-        match engine {
-            Engine::Systemd | Engine::Compose => service
-                .instances
-                .iter()
-                .map(|plan| (called(&plan.name), who.clone()))
-                .collect(),
-            Engine::Kubernetes => vec![(called(service.name), who)],
-        }
-    };
-    let task = |task: &Chore<'_>| {
-        (
-            called(&format!("task-{}", task.plan.name)),
-            format!("task {}", task.plan.name),
-        )
-    };
-    let all = stack
-        .services
-        .iter()
-        .flat_map(service)
-        .chain(stack.tasks.iter().map(task));
-    let mut seen = BTreeMap::new();
-    for (name, who) in all {
-        if let Some(other) = seen.insert(name.clone(), who.clone()) {
-            bail!(
-                "{other} and {who} would both be called {name} in {}; rename one",
-                engine.name()
-            );
-        }
     }
     Ok(())
 }
