@@ -52,6 +52,17 @@ fn a_file_that_is_no_toml_is_an_error_with_its_place() {
 }
 
 #[test]
+fn a_mistake_of_a_service_with_instances_is_said_once() {
+    let project = Project::new().service(
+        "web",
+        "",
+        "pty = true\nerror_file = \"e-${XTASK_INSTANCE}\"\ninstances = 3",
+    );
+    let run = project.run(&["check"]).code(1);
+    assert_eq!(run.stderr.matches("with `pty` both outputs").count(), 1, "{run}");
+}
+
+#[test]
 fn a_circle_of_dependencies_is_named() {
     let project = Project::new()
         .service("a", "", "depends_on = [\"b\"]")

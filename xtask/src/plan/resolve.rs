@@ -138,11 +138,15 @@ impl<'a> Resolver<'a> {
         }
     }
 
+    /// Notes a problem, once: what is wrong in one place is so for each instance.
     pub(super) fn problem(&mut self, place: Option<config::Place>, message: impl Into<String>) {
-        self.problems.push(Problem {
+        let problem = Problem {
             place,
             message: message.into(),
-        });
+        };
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
     }
 
     /// Applies `--only` and `--except`.
