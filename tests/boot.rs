@@ -107,6 +107,13 @@ fn options_are_saved_and_no_value_of_a_variable_ever_is() {
 }
 
 #[test]
+fn a_save_before_everything_else_keeps_its_directory_out_of_version_control() {
+    let project = Project::new().service("web", "", "");
+    project.run(&["save", "--force"]).ok();
+    assert_eq!(project.read(".dev/.gitignore"), "*\n");
+}
+
+#[test]
 fn a_torn_list_falls_back_to_its_backup_and_says_so() {
     let (project, _) = two();
     project
