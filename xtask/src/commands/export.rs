@@ -5,7 +5,7 @@ use crate::cli::{self, Export};
 use crate::paths::write_atomically;
 use crate::plan::{self, Options};
 use crate::process::resolve_program;
-use crate::tasks::export::{self, Document, Engine, Source, relative};
+use crate::tasks::export::{self, Document, Engine, PLACEHOLDER, Source, relative};
 use crate::ui;
 use anyhow::{Context as _, Result};
 use std::ffi::OsStr;
@@ -78,17 +78,41 @@ fn print(documents: &[Document]) -> Result<()> {
     Ok(())
 }
 
-/// The variables to fill in of a new document that a kept one does not mention.
+/// The variables to fill in of a new document that a kept one does not mention. Each Secret of a file stands for itself: another
+/// may well have a variable of the same name.
 fn missing(new: &str, kept: &str) -> Vec<String> {
-    let to_fill_in = new.lines().filter(|line| line.trim_end().ends_with("CHANGE-ME"));
-    let names = to_fill_in.filter_map(|line| line.trim_start().split(['=', ':']).next());
-    let is_there = |name: &str| {
-        kept.lines().any(|line| {
-            let rest = line.trim_start().strip_prefix(name);
-            rest.is_some_and(|rest| rest.starts_with(['=', ':']))
-        })
+    let kept: Vec<&str> = kept.split("\n---\n").collect();
+    let of_one = |part: &str| -> Vec<String> {
+        let owner = owner(part).map(str::to_owned);
+        let same: Vec<&str> = kept
+            .iter()
+            .copied()
+            .filter(|part| self::owner(part) == owner.as_deref())
+            .collect();
+        let to_fill_in = part.lines().filter(|line| line.trim_end().ends_with(PLACEHOLDER));
+        let names = to_fill_in.filter_map(|line| line.trim_start().split(['=', ':']).next());
+        let names = names.filter(|name| !same.iter().any(|kept| mentions(kept, name)));
+        names
+            .map(|name| match &owner {
+                Some(owner) => format!("{name} of {owner}"),
+                None => name.to_owned(),
+            })
+            .collect()
     };
-    names.filter(|name| !is_there(name)).map(str::to_owned).collect()
+    new.split("\n---\n").flat_map(of_one).collect()
+}
+
+/// The name of the Secret that a part of a file is; a file of variables has none.
+fn owner(part: &str) -> Option<&str> {
+    part.lines().find_map(|line| line.strip_prefix("  name: "))
+}
+
+/// Whether a text gives a variable of this name a value.
+fn mentions(text: &str, name: &str) -> bool {
+    text.lines().any(|line| {
+        let rest = line.trim_start().strip_prefix(name);
+        rest.is_some_and(|rest| rest.starts_with(['=', ':']))
+    })
 }
 
 /// Writes the documents and lists them. One that was filled in is kept.
@@ -112,4 +136,23 @@ fn write(output: &Path, documents: &[Document]) -> Result<()> {
         ui::print(&format!("{}\n", path.display()))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_kept_file_lacks_is_known_for_each_secret_of_it() {
+        let secret = |name: &str, data: &str| format!("metadata:\n  name: {name}\nstringData:\n{data}");
+        let kept = [secret("a", "  T: x\n  U: y\n"), secret("b", "  T: z\n")].join("---\n");
+        let new = [
+            secret("a", "  T: CHANGE-ME\n"),
+            secret("b", "  T: CHANGE-ME\n  U: CHANGE-ME\n"),
+        ]
+        .join("---\n");
+        assert_eq!(missing(&new, &kept), ["U of b"]);
+        assert_eq!(missing(&secret("c", "  T: CHANGE-ME\n"), &kept), ["T of c"]);
+        assert_eq!(missing("A=CHANGE-ME\nAB=CHANGE-ME\n", "AB=1\n"), ["A"]);
+    }
 }

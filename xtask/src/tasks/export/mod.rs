@@ -19,6 +19,7 @@ use keys::Fate;
 pub use keys::Key;
 use names::names_differ;
 use stack::Stack;
+pub use secret::PLACEHOLDER;
 pub use stack::{Find, relative};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
