@@ -466,6 +466,174 @@ fn a_file_of_secrets_that_is_kept_says_what_it_lacks() {
 }
 
 #[test]
+fn a_variable_whose_name_an_engine_does_not_take_is_left_out_and_named() {
+    let project = with_container(
+        "env = { 'F.g' = 'one', '1A' = 'two', 'BAD NAME' = 'three', 'BAD TOKEN' = 'four', OK = 'five' }",
+    );
+    for (engine, left) in [
+        ("systemd", vec!["F.g", "1A", "BAD NAME", "BAD TOKEN"]),
+        ("kubernetes", vec!["1A", "BAD NAME", "BAD TOKEN"]),
+        ("compose", vec!["BAD TOKEN"]),
+    ] {
+        let run = project.run(&["export", engine]).ok().prints(&["five"]);
+        for (name, value) in [
+            ("F.g", "one"),
+            ("1A", "two"),
+            ("BAD NAME", "three"),
+            ("BAD TOKEN", "CHANGE-ME"),
+        ] {
+            let is_left = left.contains(&name);
+            assert_eq!(
+                run.stderr.contains(&format!("the variable `{name}` (web)")),
+                is_left,
+                "{name}; {run}"
+            );
+            assert!(!(is_left && run.stdout.contains(value)), "{name}; {run}");
+        }
+    }
+    // A command line cannot refer to such a one either.
+    let project = with_container("args = 'hunter22'\nenv = { 'API.TOKEN' = 'hunter22' }");
+    for engine in ["systemd", "compose"] {
+        let run = project.run(&["export", engine]).code(1);
+        run.says(&[
+            "error: the export cannot refer to `API.TOKEN` in the command line of web",
+            "rename it",
+        ]);
+    }
+    project.run(&["export", "kubernetes"]).ok().prints(&["$(API.TOKEN)"]);
+}
+
+#[test]
+fn every_schedule_of_a_unit_is_a_calendar_of_systemd() {
+    let lines = [
+        "0 4 * * *",
+        "*/15 8-18/2 * * MON-FRI",
+        "30 0 4 1,15 jan *",
+        "0 0 * * 7",
+        "* * * * *",
+        "5-59/20 * * * ?",
+        "0 0 * * 0,6",
+        "@hourly",
+        "@daily",
+        "@weekly",
+        "@monthly",
+        "@yearly",
+    ];
+    let service =
+        |(index, line): (usize, &&str)| format!("[services.s{index}]\nscript = 'true'\ncron_restart = '{line}'\n");
+    let text: String = lines.iter().enumerate().map(service).collect();
+    let project = Project::new().file("dev.toml", &text);
+    let run = project.run(&["export", "systemd"]).ok();
+    let calendars: Vec<&str> = run
+        .stdout
+        .lines()
+        .filter_map(|line| line.strip_prefix("OnCalendar="))
+        .collect();
+    assert_eq!(calendars.len(), lines.len(), "{run}");
+    if has("systemd-analyze") {
+        let output = project
+            .prepare("systemd-analyze")
+            .arg("calendar")
+            .args(&calendars)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    // What no calendar says is named instead.
+    for line in ["0 0 L * *", "0 0 1 * 1", "0 0 * * 5#2"] {
+        let project = Project::new().file(
+            "dev.toml",
+            &format!("[services.s]\nscript = 'true'\ncron_restart = '{line}'\n"),
+        );
+        let run = project.run(&["export", "systemd"]).ok();
+        assert!(!run.stdout.contains(".timer"), "{run}");
+        run.says(&["no counterpart in systemd", line]);
+    }
+}
+
+/// What is printed for one service, in full.
+fn exported(engine: &str, service: &str) -> String {
+    with_container(service).run(&["export", engine]).ok().stdout
+}
+
+#[test]
+fn limits_of_a_unit_hold_also_at_their_ends() {
+    for (service, lines) in [
+        // Zero is for ever there.
+        ("kill_timeout = 0", vec!["TimeoutStopSec=1ms"]),
+        // As long as eleven runs of one second take, with what is waited between them.
+        (
+            "max_restarts = 10\nexp_backoff_restart_delay = '15s'",
+            vec!["StartLimitBurst=11", "StartLimitIntervalSec=176s", "RestartSec=15s"],
+        ),
+        (
+            "autorestart = 'on-failure'\nkill_signal = 'SIGQUIT'",
+            vec![
+                "RestartForceExitStatus=SIGHUP SIGINT SIGTERM SIGPIPE SIGQUIT",
+                "SuccessExitStatus=SIGQUIT",
+            ],
+        ),
+        ("kill_signal = 'SIGTERM'", vec!["Restart=always", "KillSignal=SIGTERM"]),
+    ] {
+        let text = exported("systemd", service);
+        for line in lines {
+            assert!(
+                text.lines().any(|found| found == line),
+                "no {line} for {service}; {text}"
+            );
+        }
+    }
+    assert!(!exported("systemd", "kill_signal = 'SIGTERM'").contains("SuccessExitStatus"));
+}
+
+#[test]
+fn a_dependent_of_what_failed_stays_down_or_that_it_starts_is_said() {
+    let project = Project::new().file(
+        "dev.toml",
+        "[services.migrate]\nscript = 'true'\nautorestart = false\n[services.db]\nscript = 'true'\nports = [7001]\n\
+         [services.app]\nscript = 'true'\ndepends_on = { migrate = 'completed', db = 'ready' }\n\
+         [services.other]\nscript = 'true'\ndepends_on = { db = { condition = 'ready', restart = true } }\n",
+    );
+    let run = project.run(&["export", "systemd"]).ok();
+    let run = run.says(&["`depends_on` until \"ready\" (app): it starts all the same when db fails to become ready"]);
+    let count = |line: &str| run.stdout.lines().filter(|found| *found == line).count();
+    assert_eq!(count("Requires=xtask-dev-migrate.service"), 1, "{run}");
+    assert_eq!(
+        (
+            count("Wants=xtask-dev-db.service"),
+            count("Requires=xtask-dev-db.service")
+        ),
+        (2, 1),
+        "{run}"
+    );
+}
+
+#[test]
+fn compose_runs_tasks_in_order_waits_for_whole_seconds_and_for_ends_that_come() {
+    let project = Project::new().toml(
+        "[tasks.one]\nscript = 'true'\ncontainer = { image = 'i' }\n[tasks.two]\nscript = 'true'\ncontainer = { image = 'i' }\n\
+         [services.seed]\nscript = 'seed'\nkill_timeout = 7500\nstop_exit_codes = [0]\nmax_restarts = 3\ncontainer = { image = 'i' }\n\
+         [services.web]\nscript = 'web'\ndepends_on = { seed = 'completed' }\ncontainer = { image = 'i' }\n\
+         [profiles.dev]\nbuild = ['one', 'two']\nservices = ['seed', 'web']",
+    );
+    let text = project.run(&["export", "compose"]).ok().stdout;
+    let of = |name: &str| {
+        let after = text.split(&format!("\n  {name}:\n")).nth(1).unwrap_or_default();
+        let own = after.lines().take_while(|line| line.starts_with("    "));
+        own.collect::<Vec<_>>().join("\n")
+    };
+    let waits = "depends_on:\n      task-one:\n        condition: service_completed_successfully";
+    assert!(
+        of("task-two").contains(waits) && !of("task-one").contains("depends_on"),
+        "{text}"
+    );
+    for part in ["stop_grace_period: \"8s\"", "restart: \"on-failure:3\""] {
+        assert!(of("seed").contains(part), "no {part}; {text}");
+    }
+    assert!(of("web").contains("restart: unless-stopped"), "{text}");
+}
+
+#[test]
 fn what_an_engine_needs_and_lacks_is_an_error() {
     let project = Project::new().service("web", "", "").service("db", "", "");
     for engine in ["kubernetes", "compose"] {

@@ -9,6 +9,7 @@ mod names;
 mod secret;
 mod stack;
 mod systemd;
+mod variables;
 pub mod yaml;
 
 use crate::config::{Config, Container};
@@ -18,11 +19,12 @@ use anyhow::{Result, bail};
 use keys::Fate;
 pub use keys::Key;
 use names::names_differ;
-use stack::Stack;
 pub use secret::PLACEHOLDER;
+use stack::Stack;
 pub use stack::{Find, relative};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use variables::can_refer;
 
 /// What a profile is exported to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,7 +136,7 @@ pub fn export(engine: Engine, source: &Source<'_>) -> Result<Export> {
         find: source.find,
     };
     names_differ(engine, &stack)?;
-    refuse_open_secrets(&stack)?;
+    refuse_open_secrets(engine, &stack)?;
     let mut notes = Notes::default();
     for service in &stack.services {
         for key in keys::written(service.written) {
@@ -191,10 +193,16 @@ fn public_texts<'a>(stack: &'a Stack<'_>) -> Vec<&'a str> {
 
 /// A secret in a command line or a check cannot be told from the rest of it, unless it is a variable's value in a command line, which
 /// becomes a reference.
-fn refuse_open_secrets(stack: &Stack<'_>) -> Result<()> {
+fn refuse_open_secrets(engine: Engine, stack: &Stack<'_>) -> Result<()> {
     let refuse = |who: &str, words: &[String], has_references: bool| {
         for (word, shown) in words.iter().zip(shown_words(words)) {
             let known = stack.secrets.found_in(word);
+            if let Some(name) = known.filter(|name| has_references && !can_refer(engine, name)) {
+                bail!(
+                    "the export cannot refer to `{name}` in the command line of {who}: {} knows no variable of such a name; rename it",
+                    engine.name()
+                );
+            }
             let is_open = known.is_none() && *word != shown;
             if is_open || known.is_some() && !has_references {
                 let place = if has_references {

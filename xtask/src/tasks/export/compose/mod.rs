@@ -6,6 +6,7 @@ mod health;
 use super::keys::{Fate, Key};
 use super::secret::{Environment, PLACEHOLDER};
 use super::stack::{Chore, Stack, Workload, container_command};
+use super::variables::leave_out;
 use super::{Document, Engine, Notes, head, require_containers, seconds, yaml};
 use crate::config::{Autorestart, Condition, Network, Watch};
 use crate::plan::{BuildPlan, ContainerPlan, Dependency, ServicePlan};
@@ -127,7 +128,7 @@ fn container(
     name: &str,
     container: &ContainerPlan,
     command: Option<Vec<String>>,
-    environment: Environment,
+    mut environment: Environment,
     notes: &mut Notes,
     documents: &mut Vec<Document>,
 ) -> Map<String, Value> {
@@ -145,6 +146,7 @@ fn container(
             "compose takes it from the shell that starts it",
         );
     }
+    leave_out(Engine::Compose, &mut environment, name, notes);
     let Environment { plain, secret } = environment;
     let plain: Map<String, Value> = plain
         .into_iter()

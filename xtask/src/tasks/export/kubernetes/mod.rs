@@ -5,6 +5,7 @@ mod schedule;
 
 use super::keys::{Fate, Key};
 use super::stack::{Chore, Stack, Workload, container_command};
+use super::variables::leave_out;
 use super::{Document, Engine, Notes, head, require_containers, seconds, yaml};
 use crate::config::{Autorestart, Network, Signal};
 use crate::plan::{ContainerPlan, ServicePlan};
@@ -141,7 +142,8 @@ fn job(
         Some(command) => (!command.is_empty()).then(|| command.clone()),
         None => Some(own),
     };
-    let environment = stack.secrets.environment(&task.env, Some(&plan.env));
+    let mut environment = stack.secrets.environment(&task.env, Some(&plan.env));
+    leave_out(Engine::Kubernetes, &mut environment, &task.name, notes);
     let container = container(stack, &name, plan, command, environment, (objects, secrets));
     objects.push(json!({
         "apiVersion": "batch/v1", "kind": "Job", "metadata": metadata(stack, &name),
@@ -194,6 +196,7 @@ fn deployment(
     let host = host_network(plan);
     differences(service, plan, notes);
     let mut environment = stack.secrets.environment(&first.env, Some(&plan.env));
+    leave_out(Engine::Kubernetes, &mut environment, service.name, notes);
     if service.instances.len() > 1 {
         environment.plain.remove("XTASK_INSTANCE");
     }

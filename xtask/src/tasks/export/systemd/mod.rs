@@ -5,11 +5,12 @@ mod readiness;
 mod schedule;
 
 use super::keys::{Fate, Key};
-use super::secret::PLACEHOLDER;
+use super::secret::{Environment, PLACEHOLDER};
 use super::stack::{Chore, Stack, Workload, command_line};
+use super::variables::leave_out;
 use super::{Document, Engine, Notes, head, seconds};
 use crate::boot::unit_text::{line, quoted, specifiers, time};
-use crate::config::{Autorestart, Condition, Signal};
+use crate::config::{Autorestart, Condition};
 use crate::plan::{Dependency, Probe, ServicePlan, below, environment};
 use anyhow::Result;
 use readiness::readiness;
@@ -20,6 +21,9 @@ use std::path::Path;
 use std::time::Duration;
 
 const JOURNAL: &str = "the journal keeps what it writes, by its own limits: see `journalctl -u`";
+
+/// Deaths that systemd takes for a clean exit.
+const CLEAN: [&str; 4] = ["SIGHUP", "SIGINT", "SIGTERM", "SIGPIPE"];
 
 /// What becomes of each key.
 pub(super) fn fate(key: Key) -> Fate {
@@ -161,14 +165,12 @@ fn variables(stack: &Stack<'_>, own: &BTreeMap<String, Option<String>>) -> BTree
 
 /// Writes variables into a unit, and secret ones into a file of their own.
 fn environment_lines(
-    stack: &Stack<'_>,
     unit: &str,
-    own: &BTreeMap<String, Option<String>>,
+    mut all: Environment,
     used: BTreeSet<String>,
     text: &mut String,
     documents: &mut Vec<Document>,
 ) {
-    let mut all = stack.secrets.environment(own, None);
     all.secret.extend(used);
     for (name, value) in &all.plain {
         line(text, "Environment", &quoted(&format!("{name}={value}")));
@@ -214,7 +216,9 @@ fn task(stack: &Stack<'_>, chore: &Chore<'_>, notes: &mut Notes, documents: &mut
     let program = program(stack, &task.script, &task.cwd, &env, &task.name, notes);
     let mut used = BTreeSet::new();
     let start = command(stack, &program, &task.args, &mut used);
-    environment_lines(stack, &name, &own, used, &mut text, documents);
+    let mut all = stack.secrets.environment(&own, None);
+    leave_out(Engine::Systemd, &mut all, &task.name, notes);
+    environment_lines(&name, all, used, &mut text, documents);
     line(&mut text, "ExecStart", &start);
     notes.add(
         "a task at each start of the stack",
@@ -238,7 +242,7 @@ fn service(
     let name = unit(stack, &plan.name);
     let own = variables(stack, &plan.env);
     let env = environment(&BTreeMap::new(), &own);
-    let mut text = unit_section(stack, plan);
+    let mut text = unit_section(stack, workload, plan, notes);
     let _ = writeln!(text, "\n[Service]\nType={}", kind(stack, plan));
     if plan.probe == Some(Probe::Notify) {
         text.push_str("NotifyAccess=all\n");
@@ -255,7 +259,9 @@ fn service(
     let program = program(stack, first, &plan.cwd, &env, workload.name, notes);
     let mut used = BTreeSet::new();
     let start = command(stack, &program, rest, &mut used);
-    environment_lines(stack, &name, &own, used, &mut text, documents);
+    let mut all = stack.secrets.environment(&own, None);
+    leave_out(Engine::Systemd, &mut all, workload.name, notes);
+    environment_lines(&name, all, used, &mut text, documents);
     line(&mut text, "ExecStart", &start);
     readiness(stack, workload, plan, notes, &mut text);
     restart(stack, plan, &mut text);
@@ -302,7 +308,7 @@ fn service(
     });
 }
 
-fn unit_section(stack: &Stack<'_>, plan: &ServicePlan) -> String {
+fn unit_section(stack: &Stack<'_>, workload: &Workload<'_>, plan: &ServicePlan, notes: &mut Notes) -> String {
     let mut text = String::from("[Unit]\n");
     line(
         &mut text,
@@ -326,6 +332,15 @@ fn unit_section(stack: &Stack<'_>, plan: &ServicePlan) -> String {
         // What only wants another starts also when that one failed. A restart of a required unit is passed on to those that require it.
         let requires = *restart || *condition == Condition::Completed;
         line(&mut text, if requires { "Requires" } else { "Wants" }, &other);
+        // To require it would also restart this one with it, and leave it down when the other comes up late.
+        if *condition == Condition::Ready && !requires {
+            let awaited = stack.workload_of(name).map_or(name.as_str(), |other| other.name);
+            notes.add(
+                "`depends_on` until \"ready\"",
+                workload.name,
+                format!("it starts all the same when {awaited} fails to become ready; `restart = true` keeps it down, and restarts both together"),
+            );
+        }
     }
     let policy = &plan.policy;
     if policy.autorestart != Autorestart::Never {
@@ -369,17 +384,21 @@ fn restart(stack: &Stack<'_>, plan: &ServicePlan, text: &mut String) {
     };
     line(text, "Restart", restart);
     line(text, "RestartSec", &time(delay(plan)));
+    let asks_for_stop = policy.kill_signal.name();
+    let is_clean_anyway = CLEAN.contains(&asks_for_stop);
     if restart == "on-failure" {
         // A death by these is no failure for systemd. A stop on demand is followed by no restart all the same.
-        line(text, "RestartForceExitStatus", "SIGHUP SIGINT SIGTERM SIGPIPE");
+        let own = (!is_clean_anyway).then_some(asks_for_stop);
+        let all: Vec<&str> = CLEAN.into_iter().chain(own).collect();
+        line(text, "RestartForceExitStatus", &all.join(" "));
     }
     let mut success: Vec<String> = policy.stop_exit_codes.iter().map(i32::to_string).collect();
     if !success.is_empty() {
         line(text, "RestartPreventExitStatus", &success.join(" "));
     }
-    if !matches!(policy.kill_signal, Signal::Hup | Signal::Int | Signal::Term) {
+    if !is_clean_anyway {
         // Who dies of what asks for a stop has not failed.
-        success.push(policy.kill_signal.name().to_owned());
+        success.push(asks_for_stop.to_owned());
     }
     if !success.is_empty() {
         line(text, "SuccessExitStatus", &success.join(" "));
