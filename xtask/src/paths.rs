@@ -55,6 +55,12 @@ fn with_real_directory(path: &Path) -> Result<PathBuf> {
     Ok(dir.canonicalize().with_context(found)?.join(name))
 }
 
+/// What a stack runs, in its directory.
+pub const STATE_FILE: &str = "state.json";
+
+/// What its supervisor did and why, beside it.
+pub const EVENTS_FILE: &str = "supervisor.log";
+
 /// The files of one stack.
 #[derive(Debug, Clone)]
 pub struct StackPaths {
@@ -84,8 +90,8 @@ impl StackPaths {
         let key = format!("{:016x}.sock", fnv1a(dir.as_os_str().as_encoded_bytes()));
         Ok(Self {
             logs: dir.join("logs"),
-            events: dir.join("supervisor.log"),
-            state: dir.join("state.json"),
+            events: dir.join(EVENTS_FILE),
+            state: dir.join(STATE_FILE),
             starting: dir.join("starting.lock"),
             alive: dir.join("alive.lock"),
             socket: runtime_dir(key.len() + 1)?.join(key),

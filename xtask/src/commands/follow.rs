@@ -8,6 +8,7 @@ use crate::ipc::protocol::{Failure, Reply, Request, SILENCE, Stack};
 use crate::lifecycle::Monotonic;
 use crate::log::grace::Grace;
 use crate::log::reader::{Follow, Line, LineStream, Selection};
+use crate::paths::STATE_FILE;
 use crate::ui::style::Style;
 use crate::watch::files::FileWatch;
 use crate::{clock, ui};
@@ -192,7 +193,7 @@ impl Stacks {
     /// Whether a stack has come, or one has launched or ended something, since the last look. The first look finds everything new.
     fn have_changed(&mut self) -> bool {
         let state = |dir: &PathBuf| {
-            let meta = std::fs::metadata(dir.join("state.json")).ok()?;
+            let meta = std::fs::metadata(dir.join(STATE_FILE)).ok()?;
             Some((meta.modified().ok()?, meta.ino()))
         };
         let states = self.dirs().into_iter().map(|dir| {

@@ -8,7 +8,7 @@ use crate::ipc::protocol::{LogFiles, Stack};
 use crate::log::filter::Filter;
 use crate::log::reader::{self, EventInput, Line, LogInput, Selection, Span};
 use crate::log::{Stamp, Stream, parse_name};
-use crate::paths::StackPaths;
+use crate::paths::{EVENTS_FILE, StackPaths};
 use crate::plan::{Options, Plan};
 use crate::ui::style::Style;
 use crate::{clock, config, lifecycle, signal, ui};
@@ -282,7 +282,7 @@ fn stamp(format: Option<&str>) -> Stamp {
 /// The profile whose supervisor wrote last.
 fn last_run(workspace: &Workspace) -> Option<String> {
     let written = |profile: &String| {
-        std::fs::metadata(workspace.state_dir.join(profile).join("supervisor.log"))
+        std::fs::metadata(workspace.state_dir.join(profile).join(EVENTS_FILE))
             .ok()?
             .modified()
             .ok()

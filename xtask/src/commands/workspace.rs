@@ -1,7 +1,7 @@
 //! The workspace a command works in: `dev.toml`, the plan it resolves to, the shell it was called from.
 
 use crate::config::{Config, Problems};
-use crate::paths::{self, StackPaths};
+use crate::paths::{self, EVENTS_FILE, StackPaths};
 use crate::plan::{self, Invocation, Options, Plan, TaskPlan};
 use crate::process::scrub_cargo;
 use crate::tasks::fresh::Place;
@@ -119,7 +119,7 @@ impl Workspace {
         let entries = std::fs::read_dir(&self.state_dir).into_iter().flatten().flatten();
         let mut names: Vec<String> = entries
             .filter(|entry| {
-                ["logs", "supervisor.log"]
+                ["logs", EVENTS_FILE]
                     .iter()
                     .any(|name| entry.path().join(name).exists())
             })

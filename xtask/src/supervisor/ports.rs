@@ -155,7 +155,7 @@ fn stack_of(pid: u32) -> Option<Stack> {
         if verb != "supervisor" {
             return None;
         }
-        let state = State::read(&Path::new(state_dir).join(profile).join("state.json"))
+        let state = State::read(&Path::new(state_dir).join(profile).join(crate::paths::STATE_FILE))
             .filter(|state| state.supervisor == ancestor.identity)?;
         let leads = |pid: u32| lineage.iter().any(|process| process.identity.pid == pid);
         let service = state.services.iter().find(|service| leads(service.leader.pid));
