@@ -7,6 +7,8 @@
 pub const MAX_LINE: usize = 64 * 1024;
 /// Ends every piece of a line but its last: the line was too long, or another writer of the same file came in between.
 pub const CONTINUES: &[u8] = b" [xtask: line continues]";
+/// Prefixes up to this size are copied as a piece of it: of a size that is known beforehand, that takes no call.
+const PADDED: usize = 32;
 
 /// Appends the lines of `chunk` to `out`, each with `prefix` before it, until the chunk or the room (`limit` bytes of `out`, which
 /// the last line may pass) is used up; returns how many bytes of `chunk` were used.
@@ -14,10 +16,21 @@ pub const CONTINUES: &[u8] = b" [xtask: line continues]";
 /// `open` is how much of an unfinished line the file already holds, none at the start of a line; its rest goes on without a new
 /// prefix, so that it ends up as one line however it arrives.
 pub fn stamp_lines(chunk: &[u8], prefix: &[u8], open: &mut Option<usize>, out: &mut Vec<u8>, limit: usize) -> usize {
+    let mut padded = [0; PADDED];
+    let is_short = prefix.len() <= PADDED;
+    if is_short {
+        padded[..prefix.len()].copy_from_slice(prefix);
+    }
     let mut rest = chunk;
     while !rest.is_empty() && out.len() < limit {
         let held = open.unwrap_or_else(|| {
-            out.extend_from_slice(prefix);
+            if is_short {
+                let end = out.len() + prefix.len();
+                out.extend_from_slice(&padded);
+                out.truncate(end);
+            } else {
+                out.extend_from_slice(prefix);
+            }
             0
         });
         let room = MAX_LINE.saturating_sub(held);

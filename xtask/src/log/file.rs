@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::archive::{self, Identity};
+use super::system;
 
 /// An open log file.
 pub(super) struct Open {
@@ -71,6 +72,13 @@ impl Open {
             (Err(_), None) => self.torn || self.ends_within_a_line(),
         };
         result.map_err(|error| (written, error))
+    }
+
+    /// Makes ready for a file that soon has this many bytes.
+    pub(super) fn reserve(&self, size: u64) {
+        if self.regular {
+            system::reserve(&self.file, size);
+        }
     }
 
     /// Compares the file with what lies at `path` now.

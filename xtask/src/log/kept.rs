@@ -6,16 +6,22 @@ use std::collections::VecDeque;
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::thread::{self, JoinHandle};
 
 use jiff::Timestamp;
 
 use super::archive::Listings;
 use super::{archive, compress, rotation};
 
+/// Bytes of the stack of the thread that removes files.
+const STACK: usize = 64 * 1024;
+
 /// The rotated files that are kept, oldest first.
 #[derive(Default)]
 pub(super) struct Kept {
     rotated: VecDeque<Timestamp>,
+    /// What lets the oldest go beside the writing, as that takes the system a while.
+    removal: Option<JoinHandle<()>>,
 }
 
 impl Kept {
@@ -24,6 +30,7 @@ impl Kept {
     pub(super) fn take_up(log: &Path, retain: u32, compress: bool, listings: &mut Listings) -> Kept {
         let mut kept = Kept {
             rotated: archive::listed_rotations(log, listings).into(),
+            removal: None,
         };
         for unfinished in archive::unfinished(log, listings) {
             // One that cannot be removed is in nobody's way.
@@ -50,15 +57,33 @@ impl Kept {
         Ok(())
     }
 
+    /// Waits until those that are too many are gone; `false` when they were.
+    pub(super) fn settle(&mut self) -> bool {
+        self.removal.take().map(JoinHandle::join).is_some()
+    }
+
     /// Removes all of them.
     pub(super) fn remove(&mut self, log: &Path) {
+        self.settle();
         self.rotated.clear();
         archive::remove_rotated(log);
     }
 
     fn drop_surplus(&mut self, log: &Path, retain: u32) {
-        for stamp in self.rotated.drain(..rotation::surplus(self.rotated.len(), retain)) {
-            archive::remove(log, stamp);
+        let surplus = self.rotated.drain(..rotation::surplus(self.rotated.len(), retain));
+        let surplus: Vec<Timestamp> = surplus.collect();
+        if surplus.is_empty() {
+            return;
+        }
+        self.settle();
+        let remove = {
+            let log = log.to_owned();
+            move || surplus.iter().for_each(|stamp| archive::remove(&log, *stamp))
+        };
+        let thread = thread::Builder::new().name("log-remove".into()).stack_size(STACK);
+        match thread.spawn(remove.clone()) {
+            Ok(removal) => self.removal = Some(removal),
+            Err(_) => remove(),
         }
     }
 }

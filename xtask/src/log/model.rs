@@ -12,6 +12,7 @@ use super::*;
 enum Step {
     Write(usize),
     WriteUnfinished,
+    Settle,
     Flush,
     Compress,
     Restart,
@@ -23,6 +24,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         5 => (1_usize..12).prop_map(Step::Write),
         2 => Just(Step::WriteUnfinished),
+        1 => Just(Step::Settle),
         1 => Just(Step::Flush),
         2 => Just(Step::Compress),
         1 => Just(Step::Restart),
@@ -64,17 +66,17 @@ impl Model {
 
     fn write(&mut self, text: &str) {
         self.clock += 10;
-        self.log.append(
-            0,
-            text.as_bytes(),
-            Timestamp::from_second(1_700_000_000 + self.clock).unwrap(),
-        );
+        self.log.append_part(0, text.as_bytes(), self.now());
         self.unfinished.push_str(text);
         while let Some((line, rest)) = self.unfinished.split_once('\n') {
             self.lines.push(line.to_owned());
             self.unread.push(line.to_owned());
             self.unfinished = rest.to_owned();
         }
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_second(1_700_000_000 + self.clock).unwrap()
     }
 
     fn take(&mut self, step: &Step) {
@@ -87,6 +89,7 @@ impl Model {
                 self.write(&text);
             }
             Step::WriteUnfinished => self.write("some "),
+            Step::Settle => assert!(self.log.settle(self.now())),
             Step::Flush => {
                 self.take(&Step::Read);
                 self.log.flush_empty().unwrap();
@@ -100,12 +103,15 @@ impl Model {
             }
             Step::Restart => {
                 self.write("\n");
+                self.take(&Step::Settle);
                 self.log = LogFile::open(self.place.config(150, false));
             }
             Step::Read => {
+                self.take(&Step::Settle);
                 assert_eq!(read_texts(&mut self.follow), std::mem::take(&mut self.unread));
             }
             Step::Last(count) => {
+                self.take(&Step::Settle);
                 let (lines, follow) = last(&self.place.selection(), *count).unwrap();
                 let texts: Vec<_> = lines
                     .iter()

@@ -22,7 +22,7 @@ use crate::clock;
 const STACK: usize = 128 * 1024;
 /// The read buffer of a quiet pipe and of a flooding one. Larger ones are slower: they fall out of the processor's cache.
 pub(super) const SMALL: usize = 4 * 1024;
-pub(super) const LARGE: usize = 64 * 1024;
+pub(super) const LARGE: usize = 128 * 1024;
 /// After so many reads in a row that a small buffer would have held, the buffer becomes small again.
 const SMALL_READS: u32 = 64;
 /// How long nothing must come for buffers to go; also how long until what was lost is tried to be said again.
@@ -81,6 +81,7 @@ pub fn pump(
             small_reads: 0,
             pace: Pace::default(),
             is_said: true,
+            is_unsettled: false,
             log: &log,
         };
         drain.run(&pipe, &phase);
@@ -100,6 +101,8 @@ struct Drain<'l> {
     pace: Pace,
     /// The log holds everything, or says what it does not.
     is_said: bool,
+    /// The end of what was read waits for the next read, or for its absence.
+    is_unsettled: bool,
 }
 
 impl Drain<'_> {
@@ -116,6 +119,7 @@ impl Drain<'_> {
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
+                    self.settle();
                     self.pace.rest();
                     phase.store(WAITING, Ordering::SeqCst);
                     self.wait(pipe);
@@ -133,18 +137,31 @@ impl Drain<'_> {
 
     fn take(&mut self, count: usize) {
         let (chunk, at) = (&self.buffer[..count], clock::wall());
-        self.is_said = self.log.append(self.writer, chunk, at);
+        // A pipe that filled a large buffer has more.
+        self.is_unsettled = self.buffer.len() == LARGE;
+        self.is_said = if self.is_unsettled {
+            self.log.append_part(self.writer, chunk, at)
+        } else {
+            self.log.append(self.writer, chunk, at)
+        };
         if self.lines.as_mut().is_some_and(|lines| !lines.see(chunk)) {
             self.lines = None;
         }
         self.pace.read(count, at.as_microsecond());
     }
 
+    /// Nothing more is there to be read at once.
+    fn settle(&mut self) {
+        if std::mem::take(&mut self.is_unsettled) {
+            self.is_said = self.log.settle(clock::wall());
+        }
+    }
+
     /// Makes the buffer as large as the reads want it.
     fn fit(&mut self, count: usize, pipe: &OwnedFd) {
         self.small_reads = if count <= SMALL { self.small_reads + 1 } else { 0 };
-        if count == self.buffer.len() && count < LARGE {
-            self.buffer = vec![0; count * 4];
+        if count > self.buffer.len() / 2 && self.buffer.len() < LARGE {
+            self.buffer = vec![0; (self.buffer.len() * 4).min(LARGE)];
             if self.buffer.len() == LARGE {
                 system::enlarge_pipe(pipe);
             }
@@ -157,7 +174,7 @@ impl Drain<'_> {
         self.small_reads = 0;
         if self.buffer.len() > SMALL {
             self.buffer = vec![0; SMALL];
-            self.log.release();
+            self.log.release(clock::wall());
         }
     }
 

@@ -1,6 +1,10 @@
-//! The two things that only Linux offers to a log writer, and what stands in for them elsewhere.
+//! The three things that only Linux offers to a log writer, and what stands in for them elsewhere.
 
+use std::fs::File;
 use std::os::fd::OwnedFd;
+
+#[cfg(target_os = "linux")]
+use rustix::fs::FallocateFlags;
 
 /// Bytes a busy pipe may hold. More gains nothing, and past 64 MiB of pipes an ordinary user gets tiny ones instead.
 #[cfg(target_os = "linux")]
@@ -11,6 +15,17 @@ const PIPE_SIZE: usize = 256 * 1024;
 pub(super) fn enlarge_pipe(pipe: &OwnedFd) {
     let _ = rustix::pipe::fcntl_setpipe_size(pipe, PIPE_SIZE);
 }
+
+/// Has the file system lay aside room for a file that is about to become so large, where it can: then writing it takes less time. The
+/// file's length stays what it is.
+#[cfg(target_os = "linux")]
+pub(super) fn reserve(file: &File, bytes: u64) {
+    let _ = rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes);
+}
+
+/// Room comes with the writing here.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn reserve(_: &File, _: u64) {}
 
 /// Pipes have one size here.
 #[cfg(not(target_os = "linux"))]

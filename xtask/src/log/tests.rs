@@ -239,6 +239,38 @@ fn dribbled_bytes_end_up_as_whole_lines() {
 }
 
 #[test]
+fn a_flood_is_written_in_whole_blocks_and_its_end_once_nothing_follows() {
+    let place = Place::new();
+    let log = LogFile::open(place.config(0, false));
+    let flood: String = (0..4_000)
+        .map(|number| format!("line {number} {}\n", "x".repeat(40)))
+        .collect();
+    let at = Timestamp::UNIX_EPOCH;
+    log.append_part(0, flood.as_bytes(), at);
+    let written = place.bytes().len();
+    assert!(written > 0 && written.is_multiple_of(64 * 1024), "{written}");
+    log.append_part(0, b"and an unfinished", at);
+    log.settle(at);
+    let texts = place.texts();
+    let (last, lines) = texts.split_last().unwrap();
+    assert!(lines.join(&b'\n') == flood.trim_end().as_bytes());
+    assert_eq!(last, b"and an unfinished");
+}
+
+#[test]
+fn what_waits_of_one_writer_stands_before_what_another_writes_after_it() {
+    let place = Place::new();
+    let log = LogFile::open(place.config(0, false));
+    let at = Timestamp::UNIX_EPOCH;
+    log.append_part(0, b"first\nbegun", at);
+    assert_eq!(place.bytes(), b"");
+    log.append_part(1, b"second\n", at);
+    log.append(0, b", ended\n", at);
+    let expected = ["first", "begun [xtask: line continues]", "second", ", ended"];
+    assert_eq!(place.texts(), expected.map(str::as_bytes));
+}
+
+#[test]
 fn a_pipe_held_by_a_grandchild_is_read_to_its_end_beside_the_next_run() {
     let place = Place::new();
     let log = LogFile::open(place.config(0, false));

@@ -1,7 +1,8 @@
 //! One log file and the one who writes it: appends stamped lines, rotates between them, and carries on whatever happens to the file.
 //!
 //! A service must neither block nor die of its log: what cannot be written is dropped and counted, and a line in the log says so
-//! once writing works again. An unfinished line is written at once and goes on where it stopped, so nothing waits in memory.
+//! once writing works again. An unfinished line is written at once and goes on where it stopped. Only while a pipe is read without a
+//! pause may the last bytes wait for the next: whole blocks of a file cost the system much less than parts of them.
 
 use std::io;
 use std::path::PathBuf;
@@ -18,11 +19,15 @@ use super::line;
 use super::losses::{self, Health, Lost};
 
 /// Bytes that are stamped before they are written; more only where a chunk is nearly all newlines.
-const WRITE_SIZE: usize = 128 * 1024;
+const WRITE_SIZE: usize = 192 * 1024;
+/// A flood is written up to multiples of this in the file, which the system then keeps in large pieces and not page by page.
+const BLOCK: u64 = 64 * 1024;
 /// How long a removed, moved or truncated file may go unnoticed under a flood, in microseconds: a look costs as much as a small write.
 const LOOK_EVERY: i64 = 50_000;
 /// So many writes in that time are no flood, and each looks.
 const LOOKS: u32 = 16;
+/// A file that was filled within this many microseconds is followed by another that will be.
+const FLOOD: i64 = 1_000_000;
 /// How long to go on in the same file after it could not be renamed, in microseconds.
 const ROTATE_AGAIN: i64 = 1_000_000;
 
@@ -101,6 +106,24 @@ impl LogFile {
     pub(super) fn append(&self, writer: u64, chunk: &[u8], at: Timestamp) -> bool {
         self.lock().is_none_or(|mut log| {
             log.append(writer, chunk, at);
+            log.settle(at);
+            log.unsaid.is_none()
+        })
+    }
+
+    /// The same of a writer who has more and comes again at once, if only with [`LogFile::settle`]: what fills no whole block of the
+    /// file may wait until then.
+    pub(super) fn append_part(&self, writer: u64, chunk: &[u8], at: Timestamp) -> bool {
+        self.lock().is_none_or(|mut log| {
+            log.append(writer, chunk, at);
+            log.unsaid.is_none()
+        })
+    }
+
+    /// Writes what waits.
+    pub(super) fn settle(&self, at: Timestamp) -> bool {
+        self.lock().is_none_or(|mut log| {
+            log.settle(at);
             log.unsaid.is_none()
         })
     }
@@ -114,14 +137,15 @@ impl LogFile {
     pub(super) fn finish(&self, writer: u64, at: Timestamp) {
         if let Some(mut log) = self.lock() {
             log.finish(writer, at);
-            log.buffer = Vec::new();
+            log.waiting = Vec::new();
         }
     }
 
     /// Gives memory back when a stream has become quiet.
-    pub(super) fn release(&self) {
+    pub(super) fn release(&self, at: Timestamp) {
         if let Some(mut log) = self.lock() {
-            log.buffer = Vec::new();
+            log.settle(at);
+            log.waiting = Vec::new();
         }
     }
 
@@ -135,19 +159,26 @@ struct Writer {
     path: PathBuf,
     config: LogConfig,
     file: Option<Open>,
-    /// Whose unfinished line ends the file, and how long it is.
+    /// Whose unfinished line ends what was taken in, and how long it is.
     line: Option<(u64, usize)>,
+    /// What was taken in and is not written yet: lines with stamps of `stamp_size` bytes each. While something waits, the file is open
+    /// and nothing is unsaid.
+    waiting: Vec<u8>,
+    stamp_size: usize,
+    /// What waits begins within a line.
+    in_line: bool,
     /// When a count of comparisons of the file with what lies at `path` began.
     looked: Timestamp,
     /// How often since then.
     looks: u32,
+    /// Since when the file is being filled, once something was written.
+    filling: Option<Timestamp>,
     /// When the file last could not be renamed.
     stuck: Option<Timestamp>,
     kept: Kept,
     /// What was lost since the log last said so, and why.
     unsaid: Option<(Lost, String)>,
     health: Arc<Mutex<Health>>,
-    buffer: Vec<u8>,
 }
 
 impl Writer {
@@ -158,52 +189,64 @@ impl Writer {
             config,
             file: None,
             line: None,
+            waiting: Vec::new(),
+            stamp_size: 0,
+            in_line: false,
             looked: Timestamp::UNIX_EPOCH,
             looks: 0,
+            filling: None,
             stuck: None,
             unsaid: None,
             health,
-            buffer: Vec::new(),
         }
     }
 
-    /// Writes `chunk`, or counts what of it is lost.
+    /// Takes `chunk` in and writes whole blocks of the file, or counts what is lost.
     fn append(&mut self, owner: u64, chunk: &[u8], at: Timestamp) {
         self.look(at);
+        let prefix = self.config.stamp.prefix(at);
+        if self.stamp_size != prefix.len() {
+            self.settle(at);
+            self.stamp_size = prefix.len();
+        }
         if let Err(error) = self.begin(owner, at) {
             return self.lose(Lost::of(chunk), &error);
         }
-        let prefix = self.config.stamp.prefix(at);
-        let mut out = std::mem::take(&mut self.buffer);
+        self.filling.get_or_insert(at);
         let mut rest = chunk;
         while !rest.is_empty() {
-            out.clear();
+            if self.waiting.is_empty() {
+                self.in_line = self.line.is_some();
+            }
             let mut open = self.line.map(|(_, length)| length);
-            let in_line = open.is_some();
-            let used = line::stamp_lines(rest, &prefix, &mut open, &mut out, WRITE_SIZE);
+            let used = line::stamp_lines(rest, &prefix, &mut open, &mut self.waiting, WRITE_SIZE);
+            self.line = open.map(|length| (owner, length));
             rest = &rest[used..];
-            match self.write(&out, in_line, at) {
-                Ok(()) => self.line = open.map(|length| (owner, length)),
-                Err((written, error)) => {
-                    self.line = None;
-                    let of_this = Lost {
-                        bytes: line::payload(&out, written, prefix.len(), in_line) as u64,
-                        ..Lost::of(&out[written..])
-                    };
-                    self.lose(of_this.plus(Lost::of(rest)), &error);
-                    rest = &[];
-                }
+            if let Err(error) = self.write(Extent::Blocks, at) {
+                return self.lose(Lost::of(rest), &error);
             }
         }
-        self.buffer = out;
+    }
+
+    /// Writes what waits, or counts it as lost.
+    fn settle(&mut self, at: Timestamp) {
+        if !self.waiting.is_empty() {
+            // What is lost is counted.
+            let _ = self.write(Extent::Whole, at);
+        }
     }
 
     /// Brings the file to where `owner` can write: open, at a line's start or in its own line, with every loss accounted for.
     fn begin(&mut self, owner: u64, at: Timestamp) -> io::Result<()> {
+        let is_cut_in = self.line.is_some_and(|(writer, _)| writer != owner);
+        if is_cut_in {
+            self.settle(at);
+        }
         self.open()?;
         // The disk may be full of this very log: before its losses are said, the oldest of it goes.
         if self.unsaid.is_some() && self.fitting(b"\n", false, at) == 0 {
             self.rotate(at)?;
+            self.kept.settle();
         }
         let torn = self.open()?.torn;
         let mut head = Vec::new();
@@ -246,6 +289,7 @@ impl Writer {
     }
 
     fn finish(&mut self, owner: u64, at: Timestamp) {
+        self.settle(at);
         self.look(at);
         if self.line.is_some_and(|(writer, _)| writer == owner) {
             self.line = None;
@@ -253,27 +297,75 @@ impl Writer {
             let _ = self.put(b"\n");
         }
         self.say_losses(owner, at);
+        self.kept.settle();
     }
 
     fn update(&self, change: impl FnOnce(&mut Health)) {
         change(&mut self.health.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Writes whole lines (but for the first and the last) and rotates between them; an error says how many bytes were written.
-    fn write(&mut self, out: &[u8], in_line: bool, at: Timestamp) -> Result<(), (usize, io::Error)> {
+    /// Writes what waits, as whole lines but for the first and the last, and rotates between them. After an error nothing waits, and
+    /// what was not written is counted as lost.
+    fn write(&mut self, extent: Extent, at: Timestamp) -> io::Result<()> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let line = self.line.take();
+        let (written, result) = self.write_from(&waiting, extent, at);
+        self.waiting = waiting;
+        if let Err(error) = &result {
+            let unwritten = &self.waiting[written..];
+            let bytes = line::payload(&self.waiting, written, self.stamp_size, self.in_line) as u64;
+            let lines = Lost::of(unwritten).lines;
+            self.lose(Lost { bytes, lines }, error);
+            self.waiting.clear();
+        } else {
+            self.line = line;
+            if let Some(last) = written.checked_sub(1) {
+                self.in_line = self.waiting[last] != b'\n';
+            }
+            self.waiting.drain(..written);
+        }
+        result
+    }
+
+    /// How many bytes of `out` it wrote, also where it failed.
+    fn write_from(&mut self, out: &[u8], extent: Extent, at: Timestamp) -> (usize, io::Result<()>) {
         let mut done = 0;
         while done < out.len() {
             let rest = &out[done..];
-            let fitting = self.fitting(rest, in_line && done == 0, at);
+            let in_line = done.checked_sub(1).map_or(self.in_line, |last| out[last] != b'\n');
+            let fitting = self.fitting(rest, in_line, at);
             if fitting == 0 {
-                self.rotate(at).map_err(|error| (done, error))?;
-                continue;
+                match self.rotate(at) {
+                    Ok(()) => continue,
+                    Err(error) => return (done, Err(error)),
+                }
             }
-            self.put(&rest[..fitting])
-                .map_err(|(written, error)| (done + written, error))?;
-            done += fitting;
+            let is_last = fitting == rest.len();
+            let count = match extent {
+                Extent::Blocks if is_last => self.whole_blocks(fitting),
+                Extent::Blocks | Extent::Whole => fitting,
+            };
+            match self.put(&rest[..count]) {
+                Ok(()) if is_last => return (done + count, Ok(())),
+                Ok(()) => done += count,
+                Err((written, error)) => {
+                    done += written;
+                    // The disk may have room as soon as the oldest file is gone.
+                    if !self.kept.settle() {
+                        return (done, Err(error));
+                    }
+                }
+            }
         }
-        Ok(())
+        (done, Ok(()))
+    }
+
+    /// As much of `count` bytes as ends with a block of the file.
+    fn whole_blocks(&self, count: usize) -> usize {
+        match &self.file {
+            Some(open) if open.regular => count.saturating_sub(((open.size + count as u64) % BLOCK) as usize),
+            _ => count,
+        }
     }
 
     /// How much of `out` goes into the present file; 0 to rotate first.
@@ -319,6 +411,7 @@ impl Writer {
         }
         if self.looks < LOOKS {
             self.looks += 1;
+            self.settle(at);
             self.look_now();
         }
     }
@@ -337,14 +430,24 @@ impl Writer {
         if self.file.is_none() {
             return self.open().map(drop);
         }
-        let LogConfig { retain, compress, .. } = self.config;
+        let LogConfig {
+            max_size,
+            retain,
+            compress,
+            ..
+        } = self.config;
         match self.kept.rotate(&self.path, at, retain, compress) {
             Ok(()) => {
                 if self.stuck.take().is_some() {
                     self.update(|health| health.unrotated = None);
                 }
                 self.file = None;
-                self.open().map(drop)
+                let is_flood = self.filling.replace(at).is_some_and(|since| within(at, since, FLOOD));
+                let open = self.open()?;
+                if is_flood {
+                    open.reserve(max_size);
+                }
+                Ok(())
             }
             Err(error) => {
                 self.stuck = Some(at);
@@ -355,6 +458,7 @@ impl Writer {
     }
 
     fn empty(&mut self) -> io::Result<()> {
+        self.waiting.clear();
         self.look_now();
         self.open()?.empty()?;
         self.kept.remove(&self.path);
@@ -362,6 +466,15 @@ impl Writer {
         self.unsaid = None;
         Ok(())
     }
+}
+
+/// How much of what waits is written.
+#[derive(Clone, Copy)]
+enum Extent {
+    /// All of it.
+    Whole,
+    /// What ends with a block of the file.
+    Blocks,
 }
 
 /// Whether `at` is less than `span` microseconds after `since`; a clock that was set back is not.

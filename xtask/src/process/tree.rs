@@ -25,6 +25,8 @@ pub struct Process {
     pub uninterruptible: bool,
     /// Processor time so far; on Linux with that of the children it waited for.
     pub cpu: Duration,
+    /// The same without children.
+    pub own_cpu: Duration,
     /// Resident memory in bytes, shared pages included.
     pub memory: u64,
     /// Name of the program, on Linux at most 15 bytes.
@@ -326,6 +328,7 @@ mod tests {
             zombie: false,
             uninterruptible: false,
             cpu: Duration::from_secs(1),
+            own_cpu: Duration::from_secs(1),
             memory: 100,
             name: String::new(),
         }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::ops::RangeInclusive;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -37,7 +38,10 @@ fn parse(line: &[u8]) -> Option<Process> {
     let number = |field: usize| fields[field - 3].parse::<u64>().ok();
     let id = |field: usize| fields[field - 3].parse::<u32>().ok();
     let (ticks_per_second, page) = *UNITS;
-    let ticks = (14..=17).filter_map(number).sum::<u64>(); // user, system, and both of children waited for
+    let time = |fields: RangeInclusive<usize>| {
+        let ticks: u64 = fields.filter_map(number).sum();
+        Duration::from_millis(ticks * 1000 / ticks_per_second)
+    };
     let threads = number(20)?;
     Some(Process {
         identity: Identity {
@@ -50,7 +54,8 @@ fn parse(line: &[u8]) -> Option<Process> {
         // A first thread that has ended while others go on looks like a zombie, and is not.
         zombie: matches!(fields[0], "Z" | "X" | "x") && threads <= 1,
         uninterruptible: fields[0] == "D",
-        cpu: Duration::from_millis(ticks * 1000 / ticks_per_second),
+        cpu: time(14..=17), // user, system, and both of children waited for
+        own_cpu: time(14..=15),
         memory: number(24).unwrap_or(0) * page,
         name: String::from_utf8_lossy(&line[open + 1..close]).into_owned(),
     })
@@ -76,6 +81,7 @@ mod tests {
             ("a) S 1 (b", false, true)
         );
         assert_eq!(process.cpu, Duration::from_millis(2500));
+        assert_eq!(process.own_cpu, Duration::from_millis(2000));
         assert_eq!(process.memory, 11 * UNITS.1);
     }
 

@@ -40,6 +40,7 @@ pub(super) fn parse_process(line: &str) -> Option<Process> {
         // Linux says D, macOS says U.
         uninterruptible: state.starts_with(['D', 'U']),
         cpu,
+        own_cpu: cpu,
         memory: kibibytes * 1024,
         name: path.rsplit('/').next().unwrap_or(path).to_owned(),
     })
