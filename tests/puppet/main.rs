@@ -50,7 +50,8 @@ fn perform(word: &str, words: &mut dyn Iterator<Item = String>) {
         "words" => replace(&next(), &serde_json::to_string(&words.collect::<Vec<_>>()).unwrap()),
         // Output.
         "out" => println!("{}", next()),
-        "err" => eprintln!("{}", next()),
+        // With one system call: `eprintln` writes the line's end by itself, and a line of another stream may come in between.
+        "err" => std::io::stderr().write_all(format!("{}\n", next()).as_bytes()).unwrap(),
         "part" => print(&next()),
         "flood" => flood(number(&next())),
         "long" => long(number(&next())),

@@ -137,7 +137,7 @@ impl Drain<'_> {
 
     fn take(&mut self, count: usize) {
         let (chunk, at) = (&self.buffer[..count], clock::wall());
-        // A pipe that filled a large buffer has more.
+        // A flood is read again at once.
         self.is_unsettled = self.buffer.len() == LARGE;
         self.is_said = if self.is_unsettled {
             self.log.append_part(self.writer, chunk, at)
