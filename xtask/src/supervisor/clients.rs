@@ -73,7 +73,7 @@ impl Supervisor {
     pub(super) fn client_gone(&mut self, client: ClientId, now: Now) {
         self.clients.remove(client);
         self.waiters.retain(|waiter| waiter.client != client);
-        self.served = true;
+        self.served = Some(now.monotonic);
         if self.lease == Some(client) {
             self.lease = None;
             self.leave("the command that owned it ended", now);

@@ -40,6 +40,8 @@ use std::time::Duration;
 
 /// How long a supervisor waits for its first plan before it ends: who started it is gone.
 const IDLE_LIMIT: Duration = Duration::from_secs(10);
+/// How long after the last command memory is given back: commands come in bursts, and each would have to get it anew.
+const REST_AFTER: Duration = Duration::from_millis(300);
 
 /// Everything that the loop owns.
 struct Supervisor {
@@ -66,8 +68,8 @@ struct Supervisor {
     plan: Option<Plan>,
     invocation: Invocation,
     waiters: Vec<Waiter>,
-    /// A command that was served has ended.
-    served: bool,
+    /// When the last command was served, until what it took is given back.
+    served: Option<Monotonic>,
     /// The connection whose end stops the stack.
     lease: Option<ClientId>,
     /// The stack is on its way down, and the supervisor with it.
@@ -156,7 +158,7 @@ impl Supervisor {
             plan: None,
             invocation: Invocation::default(),
             waiters: Vec::new(),
-            served: false,
+            served: None,
             lease: None,
             leaving: false,
             next_heartbeat: None,
@@ -192,8 +194,12 @@ impl Supervisor {
     }
 
     fn wait(&mut self, messages: &Receiver<Message>) -> Option<Message> {
+        let begins_rest = self.rest_deadline().is_some_and(|rest| rest <= clock::monotonic());
+        if begins_rest {
+            self.served = None;
+        }
         let deadline = self.deadline();
-        if std::mem::take(&mut self.served) && self.clients.ids().iter().all(|client| self.lease == Some(*client)) {
+        if begins_rest {
             // What the start of the stack and the answers to commands took is not needed at rest. Last of all before it.
             process::release_code_pages();
         }
@@ -202,6 +208,12 @@ impl Supervisor {
         };
         // The loop holds a sender itself: the channel cannot close, so an error is the deadline.
         messages.recv_timeout(deadline.saturating_sub(clock::monotonic())).ok()
+    }
+
+    /// When the stack is at rest, as long as no further command comes.
+    fn rest_deadline(&self) -> Option<Monotonic> {
+        let is_alone = || self.clients.ids().iter().all(|client| self.lease == Some(*client));
+        self.served.filter(|_| is_alone()).map(|served| served + REST_AFTER)
     }
 
     /// The next moment at which something is due without any news.
@@ -216,6 +228,7 @@ impl Supervisor {
             self.next_memory_look,
             self.blind_until,
             self.ground.look_at,
+            self.rest_deadline(),
             self.drain_deadline().filter(|_| self.blind_until.is_none()),
             self.schedule_deadline(),
         ]
