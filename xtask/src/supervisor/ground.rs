@@ -24,6 +24,12 @@ pub(super) struct Ground {
     pub(super) look_at: Option<Monotonic>,
 }
 
+impl Ground {
+    pub(super) fn stop_watching(&mut self) {
+        self.presence = None;
+    }
+}
+
 impl Supervisor {
     /// Watches the lock file. Where the system cannot, a removed workspace is not noticed; nothing else depends on it.
     pub(super) fn watch_ground(&mut self) {

@@ -201,7 +201,9 @@ impl Supervisor {
         }
         self.leaving = true;
         self.note(now.wall, None, &format!("stopping the stack: {why}"));
-        self.renew_watches(Duration::ZERO, now);
+        // At once, beside the end of the services: Linux takes some 16 ms to end a watch, and an exit would wait for it.
+        self.watcher = None;
+        self.ground.stop_watching();
         self.stop_all(&Event::Stop, now);
     }
 
