@@ -209,6 +209,11 @@ pub(super) fn lock() -> MutexGuard<'static, Table> {
 }
 
 impl Table {
+    /// The pids of all.
+    pub(super) fn leaders(&self) -> impl Iterator<Item = u32> {
+        self.leaders.keys().copied()
+    }
+
     /// Whether the pid still belongs to this process: it runs, or it is a zombie that holds its pid.
     pub(super) fn is_unreaped(&self, identity: Identity) -> bool {
         self.leaders

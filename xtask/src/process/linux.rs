@@ -18,7 +18,7 @@ use rustix::process::{
     Pid, PidfdFlags, Resource, Rlimit, Signal, getrlimit, kill_process, pidfd_open, pidfd_send_signal, setrlimit,
 };
 
-use super::children::Table;
+use super::children::{self, Table};
 use super::identity::{Identity, RUN_VARIABLE, RunTag};
 use super::tree::Process;
 
@@ -86,42 +86,60 @@ pub(super) fn processes() -> io::Result<Vec<Process>> {
 /// Everything below this process; `None` where the kernel does not tell children or orphans are not ours. One that is born or dies
 /// meanwhile may be missed.
 pub(super) fn descendants() -> io::Result<Option<Vec<Process>>> {
-    let me = std::process::id();
-    if !is_subreaper() || !std::path::Path::new("/proc/thread-self/children").exists() {
+    if !std::path::Path::new("/proc/thread-self/children").exists() {
         return Ok(None);
     }
+    let table = children::lock();
+    let Some(mut found) = own_children(&table) else {
+        return Ok(None);
+    };
+    // Another thread may have spawned some: not each of hundreds of threads is asked for that.
+    found.extend(table.leaders());
+    drop(table);
+    let mut seen = HashSet::from([std::process::id()]);
     let mut below = Vec::new();
-    let mut seen = HashSet::from([me]);
-    let mut parents = vec![me];
-    while let Some(parent) = parents.pop() {
-        for pid in children_of(parent)?.into_iter().filter(|pid| seen.insert(*pid)) {
-            match stat::read(pid) {
-                Ok(process) => below.extend(process),
-                Err(error) if is_gone(&error) => continue,
-                Err(error) => return Err(error),
-            }
-            parents.push(pid);
+    while let Some(pid) = found.pop() {
+        if !seen.insert(pid) {
+            continue;
+        }
+        let (process, threads) = match stat::read_with_threads(pid) {
+            Ok(Some(read)) => read,
+            Ok(None) => continue,
+            Err(error) if is_gone(&error) => continue,
+            Err(error) => return Err(error),
+        };
+        below.push(process);
+        match children_of(pid, threads) {
+            Ok(children) => found.extend(children),
+            Err(error) if is_gone(&error) => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(Some(below))
 }
 
-/// The children of a process, whichever of its threads they belong to; none of one that is gone.
-fn children_of(pid: u32) -> io::Result<Vec<u32>> {
+/// The children of a process with so many threads, whichever of them they belong to.
+fn children_of(pid: u32, threads: u64) -> io::Result<Vec<u32>> {
+    if threads == 1 {
+        return children_in(&format!("/proc/{pid}/task/{pid}/children"));
+    }
     let mut children = Vec::new();
-    let threads = match fs::read_dir(format!("/proc/{pid}/task")) {
-        Ok(threads) => threads,
-        Err(error) if is_gone(&error) => return Ok(children),
-        Err(error) => return Err(error),
-    };
-    for thread in threads {
-        match thread.and_then(|thread| fs::read_to_string(thread.path().join("children"))) {
-            Ok(list) => children.extend(pids_in(&list)),
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let name = thread?.file_name();
+        match children_in(&format!("/proc/{pid}/task/{}/children", name.display())) {
+            Ok(list) => children.extend(list),
             Err(error) if is_gone(&error) => {}
             Err(error) => return Err(error),
         }
     }
     Ok(children)
+}
+
+fn children_in(file: &str) -> io::Result<Vec<u32>> {
+    let mut list = Vec::with_capacity(512);
+    // What `take` hides from the standard library is that this is a file: it would ask for its length, which is 0.
+    File::open(file)?.take(u64::MAX).read_to_end(&mut list)?;
+    Ok(pids_in(&String::from_utf8_lossy(&list)).collect())
 }
 
 fn pids_in(list: &str) -> impl Iterator<Item = u32> {
@@ -134,8 +152,7 @@ pub(super) fn own_children(_table: &MutexGuard<'_, Table>) -> Option<Vec<u32>> {
     if !is_subreaper() {
         return None;
     }
-    let list = fs::read_to_string(format!("/proc/self/task/{}/children", std::process::id())).ok()?;
-    Some(pids_in(&list).collect())
+    children_in(&format!("/proc/self/task/{}/children", std::process::id())).ok()
 }
 
 /// The kernel's soft limit of realtime processor time, set for as long as it lives to a number beyond any use that says

@@ -6,8 +6,10 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use rustix::fs::{Mode, OFlags, RawDir, readlinkat_raw};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with};
 
 use crate::process::ports::{Holder, Listener};
@@ -15,7 +17,7 @@ use crate::process::ports::{Holder, Listener};
 pub(in crate::process) fn listening(members: &[u32]) -> io::Result<Vec<Listener>> {
     let sockets = by_inode(sockets()?);
     let found = members.iter().flat_map(|pid| {
-        held_by(*pid, &sockets).map(|socket| Listener {
+        held_by(*pid, &sockets).into_iter().map(|socket| Listener {
             port: socket.port,
             address: socket.address,
             pid: *pid,
@@ -70,18 +72,27 @@ fn by_inode(sockets: impl IntoIterator<Item = Socket>) -> HashMap<u64, Socket> {
 }
 
 /// Those of the sockets that a process has open. None when it is gone or another user's.
-fn held_by(pid: u32, sockets: &HashMap<u64, Socket>) -> impl Iterator<Item = &Socket> {
-    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-    descriptors.filter_map(|descriptor| {
-        let target = fs::read_link(descriptor.path()).ok()?;
-        let inode = target
-            .to_str()?
-            .strip_prefix("socket:[")?
-            .strip_suffix(']')?
-            .parse()
-            .ok()?;
-        sockets.get(&inode)
-    })
+fn held_by(pid: u32, sockets: &HashMap<u64, Socket>) -> Vec<&Socket> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let Ok(descriptors) = rustix::fs::open(format!("/proc/{pid}/fd"), flags, Mode::empty()) else {
+        return Vec::new();
+    };
+    let mut held = Vec::new();
+    let mut names = Vec::with_capacity(8 * 1024);
+    let mut names = RawDir::new(&descriptors, names.spare_capacity_mut());
+    while let Some(Ok(name)) = names.next() {
+        let mut target = [MaybeUninit::uninit(); 64]; // longer than any socket's
+        if let Ok((target, _)) = readlinkat_raw(&descriptors, name.file_name(), &mut target) {
+            held.extend(inode_of(target).and_then(|inode| sockets.get(&inode)));
+        }
+    }
+    held
+}
+
+/// The inode of a socket from what its descriptor links to.
+fn inode_of(target: &[u8]) -> Option<u64> {
+    let inode = target.strip_prefix(b"socket:[")?.strip_suffix(b"]")?;
+    std::str::from_utf8(inode).ok()?.parse().ok()
 }
 
 fn sockets() -> io::Result<Vec<Socket>> {

@@ -11,6 +11,11 @@ use crate::process::tree::Process;
 
 /// The process that has this pid; `None` for a line that is not understood.
 pub(super) fn read(pid: u32) -> io::Result<Option<Process>> {
+    Ok(read_with_threads(pid)?.map(|(process, _)| process))
+}
+
+/// The same, and how many threads it has.
+pub(super) fn read_with_threads(pid: u32) -> io::Result<Option<(Process, u64)>> {
     // Numbers and a name of at most 64 bytes: some 500 bytes at the very most.
     let mut buffer = [0; 1024];
     let length = File::open(format!("/proc/{pid}/stat"))?.read(&mut buffer)?;
@@ -24,7 +29,7 @@ static UNITS: LazyLock<(u64, u64)> = LazyLock::new(|| {
 });
 
 /// Fields by their number in proc_pid_stat(5), less the three that come first.
-fn parse(line: &[u8]) -> Option<Process> {
+fn parse(line: &[u8]) -> Option<(Process, u64)> {
     // A name may hold anything, brackets and spaces included, so it ends at the last one.
     let open = line.iter().position(|byte| *byte == b'(')?;
     let close = line.iter().rposition(|byte| *byte == b')')?;
@@ -43,7 +48,7 @@ fn parse(line: &[u8]) -> Option<Process> {
         Duration::from_millis(ticks * 1000 / ticks_per_second)
     };
     let threads = number(20)?;
-    Some(Process {
+    let process = Process {
         identity: Identity {
             pid,
             start: number(22)?,
@@ -58,7 +63,8 @@ fn parse(line: &[u8]) -> Option<Process> {
         own_cpu: time(14..=15),
         memory: number(24).unwrap_or(0) * page,
         name: String::from_utf8_lossy(&line[open + 1..close]).into_owned(),
-    })
+    };
+    Some((process, threads))
 }
 
 #[cfg(test)]
@@ -73,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_name_with_brackets_and_spaces_does_not_shift_the_fields() {
-        let process = parse(line("a) S 1 (b", 'D', 1).as_bytes()).unwrap();
+        let process = parse(line("a) S 1 (b", 'D', 1).as_bytes()).unwrap().0;
         assert_eq!(process.identity, Identity { pid: 77, start: 98765 });
         assert_eq!((process.parent, process.group, process.session), (12, 70, 60));
         assert_eq!(
@@ -87,14 +93,14 @@ mod tests {
 
     #[test]
     fn a_process_whose_first_thread_has_ended_is_no_zombie() {
-        assert!(parse(line("java", 'Z', 1).as_bytes()).unwrap().zombie);
-        assert!(!parse(line("java", 'Z', 9).as_bytes()).unwrap().zombie);
+        assert!(parse(line("java", 'Z', 1).as_bytes()).unwrap().0.zombie);
+        assert!(!parse(line("java", 'Z', 9).as_bytes()).unwrap().0.zombie);
     }
 
     #[test]
     fn a_torn_line_is_nothing() {
         let whole = line("x", 'S', 1);
-        assert_eq!(parse(&whole.as_bytes()[..40]), None);
-        assert_eq!(parse(b""), None);
+        assert_eq!(parse(&whole.as_bytes()[..40]).map(drop), None);
+        assert_eq!(parse(b"").map(drop), None);
     }
 }
