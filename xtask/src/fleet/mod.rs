@@ -243,31 +243,35 @@ impl Fleet {
     fn reconcile(&mut self, now: Now) -> Vec<Task> {
         let mut tasks = Vec::new();
         loop {
-            self.renew_plans();
-            let Some((id, event)) = self
-                .members
-                .iter()
-                .find_map(|(id, member)| Some((*id, self.due(member)?)))
-            else {
-                return tasks;
-            };
-            if let Event::Go(run) = event {
-                self.last_run = run.0;
-                self.remember_dependencies(id);
+            self.members
+                .retain(|_, member| !(member.leaving && member.service.state == State::Stopped));
+            let mut is_settled = true;
+            for id in self.members.keys().copied().collect::<Vec<_>>() {
+                self.renew_plan(id);
+                let Some(event) = self.members.get(&id).and_then(|member| self.due(member)) else {
+                    continue;
+                };
+                is_settled = false;
+                if let Event::Go(run) = event {
+                    self.last_run = run.0;
+                    self.remember_dependencies(id);
+                }
+                tasks.extend(self.step(id, event, now));
             }
-            tasks.extend(self.step(id, event, now));
+            if is_settled {
+                return tasks;
+            }
         }
     }
 
-    /// Gives services that do not run their next plan, and lets those go that are no longer in the plan.
-    fn renew_plans(&mut self) {
-        for member in self.members.values_mut().filter(|member| !member.service.is_active()) {
-            if let Some(plan) = member.incoming.take() {
-                member.plan = plan;
-            }
+    /// Gives a service that does not run its next plan.
+    fn renew_plan(&mut self, id: ServiceId) {
+        if let Some(member) = self.members.get_mut(&id)
+            && !member.service.is_active()
+            && let Some(plan) = member.incoming.take()
+        {
+            member.plan = plan;
         }
-        self.members
-            .retain(|_, member| !(member.leaving && member.service.state == State::Stopped));
     }
 
     /// What a service's neighbours allow or ask of it now.
