@@ -27,6 +27,7 @@ const AROUND: SignedDuration = SignedDuration::from_secs(5);
 pub(super) fn run(workspace: &Workspace, args: &Logs) -> Result<u8> {
     let span = span(workspace, args)?;
     let choose = || selection_of(workspace, args, span);
+    let asked = clock::wall();
     let selection = choose()?;
     let style = match (args.raw, args.json) {
         (true, _) => Style::Raw,
@@ -59,7 +60,7 @@ pub(super) fn run(workspace: &Workspace, args: &Logs) -> Result<u8> {
         let _ = reader.send(Wake::Interrupted);
     })?;
     let mut follower = Follower::new(
-        follow,
+        follow.asked(asked),
         style,
         sender,
         Box::new(choose),

@@ -210,6 +210,13 @@ impl Follow {
         }
     }
 
+    /// The same, and what joins later is read from `moment` on: when it was asked what there is to follow, which takes a while.
+    #[must_use]
+    pub fn asked(mut self, moment: Timestamp) -> Follow {
+        self.began = self.began.min(moment);
+        self
+    }
+
     /// What was written until now and nothing after it; unfinished last lines count.
     pub fn to_the_end(mut self) -> Follow {
         self.tails.iter_mut().for_each(|tail| tail.end(self.began));

@@ -17,6 +17,7 @@ use super::reader::{
 use super::structured::Level;
 use super::tests::{Place, read_all, read_texts, until};
 use super::*;
+use crate::clock;
 
 fn since(selection: &Selection, from: Timestamp) -> std::io::Result<Follow> {
     let span = Span {
@@ -115,6 +116,18 @@ fn a_service_that_joins_later_is_read_from_when_the_reader_began() {
     follow.join(&place.selection());
     assert_eq!(read_texts(&mut follow), ["since"]);
     assert_eq!(follow.directories(), [place.logs()]);
+}
+
+#[test]
+fn what_a_service_says_between_the_question_who_there_is_and_the_first_look_is_not_missed() {
+    let place = Place::new();
+    let log = LogFile::open(place.config(0, false));
+    log.append(0, b"long ago\n", Timestamp::UNIX_EPOCH);
+    let asked = clock::wall();
+    Place::say(&log, b"meanwhile\n");
+    let mut follow = Follow::from_end(&Selection::default()).asked(asked);
+    follow.join(&place.selection());
+    assert_eq!(read_texts(&mut follow), ["meanwhile"]);
 }
 
 #[test]
@@ -424,7 +437,7 @@ fn lines_whose_stamps_say_nothing_keep_their_order_and_stand_where_their_file_en
             stamp: own,
             ..stack.place.config(0, false)
         });
-        let now = crate::clock::wall();
+        let now = clock::wall();
         stack.say(0, now, "  one");
         stack.say(2, now - std::time::Duration::from_secs(60), "long ago");
         stack.say(3, now + std::time::Duration::from_secs(60), "to come");

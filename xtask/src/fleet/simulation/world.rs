@@ -7,7 +7,7 @@ use super::promises::{FROZEN, Ledger};
 use crate::clock::Now;
 use crate::config::Condition;
 use crate::fleet::{Fleet, Member, ServiceId, Task};
-use crate::lifecycle::{Action, Cause, Event, Exit, RunId, State};
+use crate::lifecycle::{Action, Cause, Event, Exit, RunId, State, Wanted};
 use crate::plan::ServicePlan;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -35,9 +35,9 @@ pub(super) struct World {
     pub(super) sent: u64,
     pub(super) builds: BTreeMap<ServiceId, bool>,
     pub(super) ledger: Ledger,
-    /// From now on every program is well.
     /// What the fleet was given first.
     plans: Vec<ServicePlan>,
+    /// From now on every program is well.
     pub(super) healthy: bool,
     pub(super) steps: usize,
 }
@@ -326,6 +326,36 @@ impl World {
     pub(super) fn run_for(&mut self, time: Duration) {
         let end = self.now + time;
         while self.now < end && self.step(false) {}
+    }
+
+    /// Where users leave it alone and programs are well from now on, nothing hangs between two states for ever.
+    pub(super) fn let_settle(&mut self) {
+        self.healthy = true;
+        self.run_for(self.longest_stop() + Duration::from_secs(60));
+        let hangs = |id: ServiceId, state: &State| match state {
+            State::Stopped | State::Errored | State::Online(_) => false,
+            State::Launching(None) => self.fleet.waiting_for(id).is_none(),
+            State::Launching(Some(_)) | State::Blocked { .. } | State::WaitingRestart { .. } | State::Ending { .. } => {
+                true
+            }
+        };
+        if self
+            .fleet
+            .members()
+            .any(|(id, member)| hangs(id, &member.service.state))
+        {
+            self.fail("something hangs although nothing is wrong any more");
+        }
+        for (_, member) in self.fleet.members() {
+            let service = &member.service;
+            if service.state == State::Stopped && member.leaving {
+                self.fail("a service that has left is still there");
+            }
+            let by_itself = service.past.back().is_some_and(|run| run.ended_by.is_none());
+            if service.state == State::Stopped && service.wanted == Wanted::Up && !by_itself {
+                self.fail("a service that is wanted rests although it did not end by itself");
+            }
+        }
     }
 
     /// Wanted down leads to down; wanted up, with programs that are well, leads to up.
