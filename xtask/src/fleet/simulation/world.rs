@@ -37,6 +37,8 @@ pub(super) struct World {
     pub(super) ledger: Ledger,
     /// What the fleet was given first.
     plans: Vec<ServicePlan>,
+    /// What it was given last.
+    given: Vec<ServicePlan>,
     /// From now on every program is well.
     pub(super) healthy: bool,
     pub(super) steps: usize,
@@ -55,11 +57,13 @@ impl World {
             builds: BTreeMap::new(),
             ledger: Ledger::new(),
             plans: Vec::new(),
+            given: Vec::new(),
             healthy: false,
             steps: 0,
         };
         let plans = random_plans(&mut world.dice);
         world.plans.clone_from(&plans);
+        world.given.clone_from(&plans);
         let now = world.clock();
         let tasks = world.fleet.adopt(plans, &[], now);
         world.perform(tasks);
@@ -287,6 +291,7 @@ impl World {
         };
         let now = self.clock();
         let tasks = self.fleet.adopt(plans.clone(), &[], now);
+        self.given.clone_from(&plans);
         let members: Vec<_> = self
             .fleet
             .members()
@@ -348,6 +353,10 @@ impl World {
         }
         for (_, member) in self.fleet.members() {
             let service = &member.service;
+            let given = self.given.iter().find(|plan| plan.name == member.plan.name);
+            if given.is_some_and(|given| *given != member.plan) {
+                self.fail("a service rests with an earlier plan than it was given");
+            }
             if service.state == State::Stopped && member.leaving {
                 self.fail("a service that has left is still there");
             }
