@@ -1,13 +1,14 @@
 //! The only reader of the clocks.
 //! Everything else takes time as an argument, so that a test can play any history in no time.
 
-use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
 
 /// Both clocks, read together once per turn of a loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
-    /// Time since an arbitrary origin; never set back. All deadlines are in it.
+    /// Time since an origin that all processes of the machine share; never set back. All deadlines are in it.
     pub monotonic: Duration,
     /// The time of day, for what people read.
     pub wall: jiff::Timestamp,
@@ -21,12 +22,9 @@ pub fn now() -> Now {
     }
 }
 
-/// Time since this process first asked; never set back.
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
+/// Time since an origin of the machine's, so that one process may tell another a moment; never set back.
 pub fn monotonic() -> Duration {
-    static ORIGIN: OnceLock<Instant> = OnceLock::new();
-    let origin = *ORIGIN.get_or_init(Instant::now);
-    Instant::now().saturating_duration_since(origin)
+    Duration::try_from(clock_gettime(ClockId::Monotonic)).unwrap_or_default()
 }
 
 /// The time zone of this machine; read anew now and then, as it may be changed.

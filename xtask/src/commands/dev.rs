@@ -92,7 +92,7 @@ impl Session<'_> {
             lease: if self.args.detach { Lease::Release } else { Lease::Hold },
             goal: if self.args.wait { Goal::Ready } else { Goal::Launched },
             timeout: self.args.timeout,
-            built_for: clock::monotonic().saturating_sub(self.build_began),
+            build_began: Some(self.build_began),
         };
         let reached = starter::bring_up(self.paths, &up, || {
             // One that leaves again follows nothing.

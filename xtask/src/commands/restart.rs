@@ -20,15 +20,14 @@ pub(super) fn run(workspace: &Workspace, args: &Restart) -> Result<u8> {
         };
         let plan = workspace.plan(Some(&running.status.profile), &invocation)?;
         let services = remaining(services, &plan, &args.services)?;
-        let began = clock::monotonic();
+        let build_began = Some(clock::monotonic());
         build(workspace, &plan, &services, &invocation)?;
-        let built_for = clock::monotonic().saturating_sub(began);
         let (plan, invocation) = (Box::new(plan), Box::new(invocation));
         running.connection.ask(Request::Restart {
             services,
             plan,
             invocation,
-            built_for,
+            build_began,
         })
     })?;
     Ok(0)

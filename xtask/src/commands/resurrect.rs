@@ -67,9 +67,8 @@ pub(super) fn start(
     let plan = workspace.plan(Some(&stack.profile), &invocation)?;
     let paths = workspace.stack(&plan.profile)?;
     let taken_ids = replace::make_room(&paths, &plan, false)?;
-    let began = clock::monotonic();
+    let build_began = Some(clock::monotonic());
     tasks::build::run(&plan.builds, &invocation.shell, &workspace.place())?;
-    let built_for = clock::monotonic().saturating_sub(began);
     let up = Up {
         plan,
         invocation,
@@ -77,7 +76,7 @@ pub(super) fn start(
         lease,
         goal,
         timeout: None,
-        built_for,
+        build_began,
     };
     let reached = starter::bring_up(&paths, &up, || Ok(())).context("failed to start the stack")?;
     Ok((reached, up.plan))

@@ -19,15 +19,14 @@ pub(super) fn run(workspace: &Workspace, args: &Named) -> Result<u8> {
             .filter(|details| services.contains(&details.plan.name) || !has_completed(details))
             .map(|details| &details.plan)
             .collect();
-        let began = clock::monotonic();
+        let build_began = Some(clock::monotonic());
         if starting.iter().any(|plan| !plan.builds.is_empty()) {
             let names: Vec<String> = starting.iter().map(|plan| plan.name.clone()).collect();
             let invocation = restart::started_with(&mut running.connection)?;
             let plan = workspace.plan(Some(&running.status.profile), &invocation)?;
             restart::build(workspace, &plan, &names, &invocation)?;
         }
-        let built_for = clock::monotonic().saturating_sub(began);
-        running.connection.ask(Request::Start { services, built_for })
+        running.connection.ask(Request::Start { services, build_began })
     })?;
     Ok(0)
 }

@@ -48,9 +48,9 @@ pub enum Request {
     Start {
         /// Their names.
         services: Vec<String>,
-        /// How long ago their builds began: what changed since then is not in them.
+        /// When their builds began, by the machine's monotonic clock: what changed since then is not in them.
         #[serde(default)]
-        built_for: Duration,
+        build_began: Option<Duration>,
     },
     /// Restart services by the present `dev.toml`.
     Restart {
@@ -60,9 +60,9 @@ pub enum Request {
         plan: Box<Plan>,
         /// What it was resolved with.
         invocation: Box<Invocation>,
-        /// How long ago their builds began.
+        /// When their builds began.
         #[serde(default)]
-        built_for: Duration,
+        build_began: Option<Duration>,
     },
     /// Zero the restart counters.
     Reset {
@@ -121,9 +121,9 @@ pub struct Up {
     pub goal: Goal,
     /// The most time that may take.
     pub timeout: Option<Duration>,
-    /// How long ago the builds began: what changed since then is not in them.
+    /// When the builds began, by the machine's monotonic clock: what changed since then is not in them.
     #[serde(default)]
-    pub built_for: Duration,
+    pub build_began: Option<Duration>,
 }
 
 /// Who owns the stack.

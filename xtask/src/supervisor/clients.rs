@@ -52,14 +52,14 @@ impl Supervisor {
             _ if self.leaving => self.clients.send(client, &Reply::Leaving),
             Request::Up(up) => self.up(client, *up, now),
             Request::Stop { services } => self.stop(client, &services, now),
-            Request::Start { services, built_for } => self.start(client, &services, built_for, now),
+            Request::Start { services, build_began } => self.start(client, &services, build_began, now),
             Request::Restart {
                 services,
                 plan,
                 invocation,
-                built_for,
+                build_began,
             } => {
-                let missed = self.missed(built_for, now);
+                let missed = self.missed(build_began, now);
                 self.restart(client, &services, *plan, *invocation, now);
                 self.make_up_for(missed, now);
             }
@@ -95,10 +95,10 @@ impl Supervisor {
         let services = up.plan.services.clone();
         self.plan = Some(up.plan);
         let stopped = std::mem::take(&mut self.invocation.options.stopped);
-        let missed = self.missed(up.built_for, now);
+        let missed = self.missed(up.build_began, now);
         let tasks = self.fleet.adopt_but(services, &stopped, &up.taken_ids, now);
         self.perform(tasks, now);
-        self.renew_watches(up.built_for, now);
+        self.renew_watches(up.build_began, now);
         self.make_up_for(missed, now);
         self.renew_memory_limits(now);
         self.renew_schedules(now);
@@ -117,8 +117,8 @@ impl Supervisor {
     }
 
     /// What changed of services that are down since builds began that make ready for their next start: those have it in part, or not.
-    fn missed(&self, built_for: Duration, now: Now) -> Vec<(ServiceId, Files)> {
-        let since = now.monotonic.saturating_sub(built_for);
+    fn missed(&self, build_began: Option<Monotonic>, now: Now) -> Vec<(ServiceId, Files)> {
+        let since = build_began.unwrap_or(now.monotonic);
         let missed = |(id, member): (ServiceId, &Member)| {
             let (at, files) = member.service.missed.as_ref()?;
             (*at >= since).then(|| (id, files.clone()))
@@ -133,7 +133,7 @@ impl Supervisor {
         }
     }
 
-    fn start(&mut self, client: ClientId, services: &[String], built_for: Duration, now: Now) {
+    fn start(&mut self, client: ClientId, services: &[String], build_began: Option<Monotonic>, now: Now) {
         let named = self.ids(services);
         let down = |id: &ServiceId| {
             self.fleet.get(*id).is_some_and(|member| {
@@ -150,7 +150,7 @@ impl Supervisor {
             .into_iter()
             .filter(|id| down(id) && (named.contains(id) || !self.has_completed(*id)))
             .collect();
-        let missed = self.missed(built_for, now);
+        let missed = self.missed(build_began, now);
         let tasks = self.fleet.apply_all(&ids, &Event::Start, now);
         self.perform(tasks, now);
         self.make_up_for(missed, now);
@@ -186,7 +186,7 @@ impl Supervisor {
         let ids = self.ids(services);
         let tasks = self.fleet.apply_all(&ids, &Event::Restart(Cause::Command), now);
         self.perform(tasks, now);
-        self.renew_watches(Duration::ZERO, now);
+        self.renew_watches(None, now);
         self.renew_memory_limits(now);
         self.renew_schedules(now);
         self.wait_for(client, ids, Goal::Launched, None, now);

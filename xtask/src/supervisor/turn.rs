@@ -5,7 +5,7 @@ use super::{Supervisor, send};
 use crate::clock::{self, Now};
 use crate::fleet::{ServiceId, Task};
 use crate::ipc::server::Arrival;
-use crate::lifecycle::{Action, Cause, Event, RunId};
+use crate::lifecycle::{Action, Cause, Event, Monotonic, RunId};
 use crate::plan::ServicePlan;
 use crate::process;
 use crate::readiness::ProbeReport;
@@ -117,9 +117,9 @@ impl Supervisor {
         }
     }
 
-    /// Watches what the present plan says; of what is newly watched, what changed within `built_for` counts. A service that is down is
+    /// Watches what the present plan says; of what is newly watched, what changed since `build_began` counts. A service that is down is
     /// watched, too: its events are kept for its start.
-    pub(super) fn renew_watches(&mut self, built_for: Duration, now: Now) {
+    pub(super) fn renew_watches(&mut self, build_began: Option<Monotonic>, now: Now) {
         let Some(plan) = &self.plan else { return };
         let logs = plan
             .services
@@ -159,8 +159,9 @@ impl Supervisor {
             }
         }
         if let Some(watcher) = &mut self.watcher {
-            let since = SignedDuration::try_from(built_for).unwrap_or_default();
-            watcher.set(specs, now.wall.saturating_sub(since).unwrap_or(now.wall));
+            let ago = build_began.map(|began| now.monotonic.saturating_sub(began));
+            let ago = SignedDuration::try_from(ago.unwrap_or_default()).unwrap_or_default();
+            watcher.set(specs, now.wall.saturating_sub(ago).unwrap_or(now.wall));
         }
     }
 
