@@ -7,6 +7,7 @@ use super::{Supervisor, send};
 use crate::clock::Now;
 use crate::fleet::ServiceId;
 use crate::lifecycle::{Event, Exit, RunId};
+use crate::log::Stream;
 use crate::paths::Lock;
 use crate::plan::{TaskPlan, environment};
 use crate::process::{self, Launch, LaunchError};
@@ -268,26 +269,64 @@ impl Supervisor {
 
 /// Reads both streams to their ends and reports the last lines of the two together.
 fn keep_tail(streams: [PipeReader; 2], report: impl FnOnce(Vec<String>) + Send + 'static) {
-    let tail = Arc::new(Mutex::new(VecDeque::new()));
+    let tail = Arc::new(Mutex::new(Tail::default()));
     let [stdout, stderr] = streams;
     let other = tail.clone();
-    let reader = std::thread::spawn(move || read_lines(stderr, &other));
+    let reader = std::thread::spawn(move || read_lines(stderr, Stream::Err, &other));
     std::thread::spawn(move || {
-        read_lines(stdout, &tail);
+        read_lines(stdout, Stream::Out, &tail);
         // A panic of the other reader loses its lines, not the build.
         let _ = reader.join();
-        let lines = std::mem::take(&mut *tail.lock().unwrap_or_else(PoisonError::into_inner));
-        report(lines.into());
+        let tail = std::mem::take(&mut *tail.lock().unwrap_or_else(PoisonError::into_inner));
+        report(tail.lines.into_iter().map(|(_, line)| line).collect());
     });
 }
 
-fn read_lines(stream: PipeReader, tail: &Mutex<VecDeque<String>>) {
-    for line in BufReader::new(stream).split(b'\n') {
+fn read_lines(from: PipeReader, stream: Stream, tail: &Mutex<Tail>) {
+    for line in BufReader::new(from).split(b'\n') {
         let Ok(line) = line else { return };
-        let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
-        if tail.len() == TAIL {
-            tail.pop_front();
+        let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+        tail.lock().unwrap_or_else(PoisonError::into_inner).push(stream, line);
+    }
+}
+
+/// The last lines of two streams, as they arrived.
+#[derive(Default)]
+struct Tail {
+    lines: VecDeque<(Stream, String)>,
+}
+
+impl Tail {
+    /// Takes a line in. For it the oldest of the stream with more lines goes: which of two pipes is read first is chance, and neither
+    /// may push the other's last words out.
+    fn push(&mut self, stream: Stream, line: String) {
+        self.lines.push_back((stream, line));
+        if self.lines.len() > TAIL {
+            let errors = self.lines.iter().filter(|(of, _)| *of == Stream::Err).count();
+            let longer = if 2 * errors > TAIL { Stream::Err } else { Stream::Out };
+            let oldest = self.lines.iter().position(|(of, _)| *of == longer);
+            oldest.and_then(|oldest| self.lines.remove(oldest));
         }
-        tail.push_back(String::from_utf8_lossy(&line).trim_end().to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_stream_pushes_the_last_words_of_the_other_out() {
+        let mut tail = Tail::default();
+        tail.push(Stream::Err, "error".to_owned());
+        (0..100).for_each(|number| tail.push(Stream::Out, number.to_string()));
+        assert_eq!((tail.lines.len(), tail.lines[0].1.as_str()), (TAIL, "error"));
+        assert_eq!(
+            (tail.lines[1].1.as_str(), tail.lines[TAIL - 1].1.as_str()),
+            ("81", "99")
+        );
+        (0..100).for_each(|number| tail.push(Stream::Err, number.to_string()));
+        let out = tail.lines.iter().filter(|(of, _)| *of == Stream::Out).count();
+        assert_eq!((tail.lines.len(), out), (TAIL, TAIL / 2));
+        assert_eq!(tail.lines[TAIL / 2 - 1].1, "99", "the last of the first");
     }
 }
