@@ -90,6 +90,9 @@ pub(super) fn answering(workspace: &Workspace, profile: Option<&str>, look: Look
 /// Asks all of them side by side: each that is silent takes its five seconds.
 fn ask_all(workspace: &Workspace, names: &[String], look: Look) -> Result<Vec<Result<Option<Running>>>> {
     let paths: Vec<StackPaths> = names.iter().map(|name| workspace.stack(name)).collect::<Result<_>>()?;
+    if let [only] = &paths[..] {
+        return Ok(vec![ask(only.clone(), look)]);
+    }
     Ok(std::thread::scope(|scope| {
         let begin = |paths: &StackPaths| {
             let own = paths.clone();
