@@ -173,6 +173,20 @@ fn a_disk_that_fills_up_under_a_flood_is_written_again_when_it_has_room() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_disk_with_room_for_no_more_than_the_kept_files_loses_nothing_under_a_flood() {
+    let words = "wait-for begin flood 10000 out after pid done";
+    let keys = "out_file = \"tiny/web.log\"\nmax_size = \"120K\"\nretain = 1\ncompress = false\nmin_uptime = 50";
+    let project = Project::new().service("web", words, keys);
+    let Some(_disk) = TinyDisk::mount(&project) else { return };
+    project.up();
+    project.write("begin", "");
+    project.pid_in("done");
+    wait_for_text(&project, "tiny/web.log", " after\n");
+    assert_eq!(project.service_status("web")["log_dropped_bytes"], 0);
+}
+
+#[test]
 fn a_reader_that_is_stopped_slows_no_service() {
     let project = Project::new().service(
         "web",
