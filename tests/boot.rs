@@ -468,7 +468,13 @@ fn without_the_rights_startup_prints_the_exact_commands() {
         // Somebody without rights needs a program and a workspace that all may read.
         let open = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o755);
         let program = project.path("xtask");
-        std::fs::copy(crate::support::xtask(), &program).unwrap();
+        // By another process: a program that this one has open for writing while another test forks cannot be run ("text file busy").
+        let copied = project
+            .prepare("cp")
+            .arg(crate::support::xtask())
+            .arg(&program)
+            .status();
+        assert!(copied.unwrap().success());
         for dir in project.path("dev.toml").ancestors().skip(1).take(2) {
             std::fs::set_permissions(dir, open.clone()).unwrap();
         }
