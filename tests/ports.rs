@@ -77,13 +77,13 @@ fn a_port_of_one_of_our_stacks_is_named_with_service_profile_and_workspace() {
 fn a_port_of_another_service_of_the_stack_is_named_so() {
     let port = free_port();
     // Declared by one, held by another.
-    let project = web(port).service("squatter", &format!("listen {port} pid squats"), "");
+    let squatter = format!("ready = {{ tcp = 'localhost:{port}' }}");
+    let project = web(port).service("squatter", &format!("listen {port}"), &squatter);
     project.edit(
         "[services.web]",
-        "[services.web]\ndepends_on = { squatter = \"started\" }",
+        "[services.web]\ndepends_on = { squatter = \"ready\" }",
     );
     project.run(&["dev", "-d"]);
-    project.pid_in("squats");
     reason_with(&project, "web", &["service squatter of this stack", "another port"]);
 }
 

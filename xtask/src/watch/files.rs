@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use notify::event::{EventKind, ModifyKind};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 
+use super::ground::explain;
+
 /// A watch on directories, for as long as it lives.
 pub struct FileWatch {
     watcher: RecommendedWatcher,
@@ -126,13 +128,7 @@ fn nearest(directory: &Path) -> &Path {
 }
 
 fn error(cause: notify::Error) -> io::Error {
-    let text = match cause.kind {
-        notify::ErrorKind::MaxFilesWatch => {
-            "cannot watch the log directory: no inotify watches are left; raise fs.inotify.max_user_watches".to_owned()
-        }
-        _ => format!("cannot watch the log directory: {cause}"),
-    };
-    io::Error::other(text)
+    io::Error::other(format!("cannot watch the log directory: {}", explain(&cause)))
 }
 
 #[cfg(test)]

@@ -186,7 +186,8 @@ fn is_gone(error: &notify::Error) -> bool {
     }
 }
 
-fn explain(error: &notify::Error) -> String {
+/// What stands in the way of a watch, and what to do about it.
+pub(super) fn explain(error: &notify::Error) -> String {
     /// Too many open files; for inotify: too many instances of this user.
     const EMFILE: i32 = 24;
     match &error.kind {
@@ -204,7 +205,7 @@ fn limit(name: &str, better: u32) -> String {
     let now = now.map(|text| format!(" of {}", text.trim())).unwrap_or_default();
     format!(
         "the limit{now} set by fs.inotify.{name} is reached; raise it (`sudo sysctl fs.inotify.{name}={better}`) or watch \
-         less"
+         less at a time"
     )
 }
 
