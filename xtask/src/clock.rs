@@ -23,6 +23,7 @@ pub fn now() -> Now {
 }
 
 /// Time since an origin of the machine's, so that one process may tell another a moment; never set back.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
 pub fn monotonic() -> Duration {
     Duration::try_from(clock_gettime(ClockId::Monotonic)).unwrap_or_default()
 }
