@@ -147,6 +147,11 @@ fn ask(paths: StackPaths, look: Look) -> Result<Option<Running>> {
     }))
 }
 
+/// Whether a supervisor of this stack answers that is not about to end.
+pub(super) fn answers(paths: &StackPaths) -> bool {
+    matches!(ask(paths.clone(), Look::Roster), Ok(Some(_)))
+}
+
 /// What did not answer, as one error; `None` when everything did.
 pub(super) fn unanswered(silent: &[anyhow::Error]) -> Option<anyhow::Error> {
     let lines: Vec<String> = silent.iter().map(|error| format!("{error:#}")).collect();

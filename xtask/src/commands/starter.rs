@@ -6,8 +6,8 @@ use crate::ipc::client::{Connection, Unanswered};
 use crate::ipc::protocol::{Reply, Request, Up};
 use crate::keeper::own_program;
 use crate::paths::{Lock, StackPaths};
-use crate::process;
 use crate::supervisor::State;
+use crate::{clock, process};
 use anyhow::{Context as _, Result, bail};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -39,17 +39,20 @@ pub(super) fn bring_up<T>(paths: &StackPaths, up: &Up, before: impl FnOnce() -> 
     let plan = &up.plan;
     let (mut connection, mut fresh) = reach(paths, &plan.state_dir, &plan.profile)?;
     let before = before()?;
-    let owner = match ask(&mut connection, up) {
-        Ok(owner) => owner,
-        // The stack that ran there was on its way down; ours comes after it.
-        Err(Unanswered::Leaving | Unanswered::Closed) => {
-            if !stacks::wait_until_released(paths, LEAVING_LIMIT) {
-                bail!("the stack of profile {} is still stopping; try again", plan.profile);
+    let deadline = clock::monotonic() + LEAVING_LIMIT;
+    let owner = loop {
+        match ask(&mut connection, up) {
+            Ok(owner) => break owner,
+            // The stack that ran there is on its way down; ours comes after it, or somebody else's new one, which takes ours in.
+            Err(Unanswered::Leaving | Unanswered::Closed) => {
+                let left = deadline.saturating_sub(clock::monotonic());
+                if !connection.wait_closed(left) {
+                    bail!("the stack of profile {} is still stopping; try again", plan.profile);
+                }
+                (connection, fresh) = reach(paths, &plan.state_dir, &plan.profile)?;
             }
-            (connection, fresh) = reach(paths, &plan.state_dir, &plan.profile)?;
-            ask(&mut connection, up)?
+            Err(error) => return Err(error.into()),
         }
-        Err(error) => return Err(error.into()),
     };
     Ok(Reached {
         connection,

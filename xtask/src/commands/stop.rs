@@ -4,6 +4,7 @@ use super::stacks::{self, Look, Running};
 use super::workspace::Workspace;
 use super::{select, usage};
 use crate::cli::Stop;
+use crate::clock;
 use crate::config::units::format_duration;
 use crate::ipc::client::{Connection, Unanswered};
 use crate::ipc::protocol::{Failure, Reply, Request};
@@ -14,6 +15,8 @@ use std::time::Duration;
 
 /// How long a keeper may take to end after its supervisor.
 pub(super) const KEEPER_LIMIT: Duration = Duration::from_secs(10);
+/// After so long without the keeper's end it is asked whether another has its place.
+const SUCCESSOR_LOOK: Duration = Duration::from_secs(1);
 
 pub(super) fn run(workspace: &Workspace, args: &Stop) -> Result<u8> {
     if !args.services.is_empty() {
@@ -70,10 +73,14 @@ pub(super) fn stop_stack(mut stack: Running, timeout: Option<Duration>) -> Resul
     }
 }
 
-/// Waits for the keeper, which ends when nothing is left below it.
+/// Waits for the keeper of a supervisor that has said that it ends: nothing is left below it then.
 pub(super) fn await_end(paths: &StackPaths, profile: &str) -> Result<()> {
-    if stacks::wait_until_released(paths, KEEPER_LIMIT) {
-        return Ok(());
+    let deadline = clock::monotonic() + KEEPER_LIMIT;
+    while clock::monotonic() < deadline {
+        // Who answers is another supervisor, whose keeper was faster than this command to take the place of the one that ended.
+        if stacks::wait_until_released(paths, SUCCESSOR_LOOK) || stacks::answers(paths) {
+            return Ok(());
+        }
     }
     bail!("the keeper of {profile} has not ended; something that it cannot kill may be left");
 }

@@ -1,10 +1,12 @@
 //! A command's end of the socket: sends requests, waits for replies, and never hangs on a supervisor that does not answer.
 
 use super::protocol::{Envelope, Failure, PROTOCOL, Reply, Request, SILENCE};
+use crate::clock;
 use anyhow::{Context as _, Result, bail};
 use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
 /// A connection to a supervisor.
 pub struct Connection {
@@ -157,6 +159,22 @@ impl Connection {
         self.stream
             .set_read_timeout(None)
             .context("failed to change the socket's time limit")
+    }
+
+    /// Waits until the supervisor closes the connection, as it does at its very end; `false` when that takes longer than `limit`.
+    pub fn wait_closed(&mut self, limit: Duration) -> bool {
+        let deadline = clock::monotonic() + limit;
+        loop {
+            let left = deadline.saturating_sub(clock::monotonic());
+            if left.is_zero() || self.stream.set_read_timeout(Some(left)).is_err() {
+                return false;
+            }
+            match self.receive_any() {
+                Err(Unanswered::Closed | Unanswered::Failed(_)) => return true,
+                Ok(_)
+                | Err(Unanswered::Silent | Unanswered::Leaving | Unanswered::Refused(_) | Unanswered::Foreign) => {}
+            }
+        }
     }
 
     /// A second handle for sending while another thread receives.
