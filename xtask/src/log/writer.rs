@@ -104,33 +104,26 @@ impl LogFile {
     /// Appends what `writer` read at `at`. Its unfinished line goes on with its next chunk; where another writer came in between,
     /// the line is split. `false` while something is lost and the log does not say so yet.
     pub(super) fn append(&self, writer: u64, chunk: &[u8], at: Timestamp) -> bool {
-        self.lock().is_none_or(|mut log| {
+        self.change(|log| {
             log.append(writer, chunk, at);
             log.settle(at);
-            log.unsaid.is_none()
         })
     }
 
     /// The same of a writer who has more and comes again at once, if only with [`LogFile::settle`]: what fills no whole block of the
     /// file may wait until then.
     pub(super) fn append_part(&self, writer: u64, chunk: &[u8], at: Timestamp) -> bool {
-        self.lock().is_none_or(|mut log| {
-            log.append(writer, chunk, at);
-            log.unsaid.is_none()
-        })
+        self.change(|log| log.append(writer, chunk, at))
     }
 
-    /// Writes what waits.
+    /// Writes what waits. `false` as above.
     pub(super) fn settle(&self, at: Timestamp) -> bool {
-        self.lock().is_none_or(|mut log| {
-            log.settle(at);
-            log.unsaid.is_none()
-        })
+        self.change(|log| log.settle(at))
     }
 
     /// Says what was lost, if that is possible by now; `false` when it is not.
     pub(super) fn say_losses(&self, writer: u64, at: Timestamp) -> bool {
-        self.lock().is_none_or(|mut log| log.say_losses(writer, at))
+        self.change(|log| log.say_losses(writer, at))
     }
 
     /// Ends the unfinished line of `writer`, whose stream has ended, and gives its memory back.
@@ -147,6 +140,14 @@ impl LogFile {
             log.settle(at);
             log.waiting = Vec::new();
         }
+    }
+
+    /// Whether the log, once changed, says all that it lost.
+    fn change(&self, change: impl FnOnce(&mut Writer)) -> bool {
+        self.lock().is_none_or(|mut log| {
+            change(&mut log);
+            log.unsaid.is_none()
+        })
     }
 
     fn lock(&self) -> Option<MutexGuard<'_, Writer>> {
@@ -279,13 +280,12 @@ impl Writer {
         self.unsaid = Some((before.plus(lost), cause));
     }
 
-    fn say_losses(&mut self, owner: u64, at: Timestamp) -> bool {
+    fn say_losses(&mut self, owner: u64, at: Timestamp) {
         if self.unsaid.is_some() {
             self.look(at);
             // The cause that counts is that of the last loss.
             let _ = self.begin(owner, at);
         }
-        self.unsaid.is_none()
     }
 
     fn finish(&mut self, owner: u64, at: Timestamp) {
@@ -458,9 +458,10 @@ impl Writer {
     }
 
     fn empty(&mut self) -> io::Result<()> {
-        self.waiting.clear();
         self.look_now();
         self.open()?.empty()?;
+        // Not before it has worked: what waits is either written or counted as lost.
+        self.waiting.clear();
         self.kept.remove(&self.path);
         self.line = None;
         self.unsaid = None;
