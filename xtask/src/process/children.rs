@@ -267,6 +267,19 @@ fn leave_room(newest: &impl AsRawFd) -> io::Result<()> {
     Ok(())
 }
 
+/// The largest table of descriptors that is asked for in advance; three to five are needed for each service.
+const DESCRIPTORS: u64 = 4096;
+
+/// Lets the system make its table of this process's descriptors large at once. Linux doubles it whenever it is full, and where
+/// there are threads it waits for all processors before it uses the new one (`synchronize_rcu` in `fs/file.c`): some ten
+/// milliseconds each time, in the middle of a start. To be called while there is only one thread.
+pub fn reserve_descriptors() {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let highest = i32::try_from(limit.min(DESCRIPTORS)).map_or(0, |count| count - 1);
+    // The table stays as large as the highest number that was ever in use. Without it, starts are slower; that is all.
+    let _ = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), highest);
+}
+
 fn reap_for_ever(report: impl Fn(Death)) {
     loop {
         let seen = lock().spawned;

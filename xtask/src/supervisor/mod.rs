@@ -115,6 +115,7 @@ pub fn run(state_dir: &std::path::Path, profile: &str, socket: PathBuf) -> Resul
 
 impl Supervisor {
     fn begin(paths: StackPaths, sender: Sender<Message>) -> Result<Self> {
+        process::reserve_descriptors();
         let events = EventLog::open(paths.events.clone());
         report_panics(paths.events.clone());
         process::become_subreaper().context("failed to become the reaper of orphans")?;
