@@ -39,51 +39,90 @@ pub enum When {
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Start the stack, or bring a running one in line with dev.toml, and follow its logs
-    Dev(Dev),
+    Dev(Deferred<Dev>),
     /// Stop some services, or the whole stack and its supervisor
-    Stop(Stop),
+    Stop(Deferred<Stop>),
     /// Start services that were stopped, and what they depend on
-    Start(Named),
+    Start(Deferred<Named>),
     /// Restart services by the present dev.toml
-    Restart(Restart),
+    Restart(Deferred<Restart>),
     /// Zero the restart counters
-    Reset(Some_),
+    Reset(Deferred<Some_>),
     /// Show the process table of every running stack
-    Status(Status),
+    Status(Deferred<Status>),
     /// Show everything known of a service: options, environment, files
-    Describe(One),
+    Describe(Deferred<One>),
     /// Show why a service is not up: last exits and their last lines, what it waits for
-    Why(One),
+    Why(Deferred<One>),
     /// Show the services' logs, merged by time, and follow them
-    Logs(Logs),
+    Logs(Deferred<Logs>),
     /// Show warnings and worse: structured lines by their level, and the stderr of the rest
-    Errors(Errors),
+    Errors(Deferred<Errors>),
     /// Empty the log files
-    Flush(Some_),
+    Flush(Deferred<Some_>),
     /// Return when services are ready; fail naming those that are not, and why
-    Wait(Wait),
+    Wait(Deferred<Wait>),
     /// Send a signal to services' process groups
-    Signal(Signal),
+    Signal(Deferred<Signal>),
     /// Write a line to services' stdin
-    Send(Send),
+    Send(Deferred<Send>),
     /// Check dev.toml
     Check,
     /// Print the resolved plan of a profile
-    Config(Config),
+    Config(Deferred<Config>),
     /// Run tasks
-    Build(Build),
+    Build(Deferred<Build>),
     /// Remember which stacks run
-    Save(Save),
+    Save(Deferred<Save>),
     /// Start the saved stacks that are not running
-    Resurrect(Resurrect),
+    Resurrect(Deferred<Resurrect>),
     /// Have the saved stacks started at boot, by systemd or launchd
-    Startup(Startup),
+    Startup(Deferred<Startup>),
     /// Hand a profile to an engine for more than one machine
-    Export(Export),
+    Export(Deferred<Export>),
     /// Run this project's own checks: format, lints, tests, documents
     Ci,
     /// Measure this build: restarts, starts, stops, memory, the watch
-    Bench(Bench),
+    Bench(Deferred<Bench>),
+}
+
+/// The arguments of a verb, which clap is told of only when the verb is the one typed: each command of a script starts sooner.
+#[derive(Debug)]
+pub struct Deferred<T>(
+    /// The arguments themselves.
+    pub T,
+);
+
+impl<T> std::ops::Deref for Deferred<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Args> Args for Deferred<T> {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        command.defer(|command| {
+            // What the verb says of itself, not what its arguments say of themselves.
+            let about = command.get_about().cloned().unwrap_or_default();
+            T::augment_args(command).about(about)
+        })
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        T::augment_args_for_update(command)
+    }
+}
+
+impl<T: clap::FromArgMatches> clap::FromArgMatches for Deferred<T> {
+    fn from_arg_matches(matches: &clap::ArgMatches) -> Result<Self, clap::Error> {
+        T::from_arg_matches(matches).map(Self)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &clap::ArgMatches) -> Result<(), clap::Error> {
+        self.0.update_from_arg_matches(matches)
+    }
 }
 
 /// `dev`.

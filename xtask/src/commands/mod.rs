@@ -30,7 +30,7 @@ mod wait;
 mod why;
 mod workspace;
 
-use crate::cli::{Cli, Verb, When};
+use crate::cli::{Cli, Deferred, Verb, When};
 use anyhow::Result;
 use std::fmt;
 
@@ -90,14 +90,14 @@ fn verb(cli: Cli) -> Result<u8> {
     .write_global();
     let workspace = || workspace::Workspace::find(cli.file.as_deref());
     match cli.verb {
-        Verb::Dev(args) => dev::run(&workspace()?, args),
+        Verb::Dev(Deferred(args)) => dev::run(&workspace()?, args),
         Verb::Stop(args) => stop::run(&workspace()?, &args),
         Verb::Start(args) => start::run(&workspace()?, &args),
         Verb::Restart(args) => restart::run(&workspace()?, &args),
         Verb::Reset(args) => reset::run(&workspace()?, &args),
         Verb::Status(args) => status::run(&workspace()?, &args),
         Verb::Logs(args) => logs::run(&workspace()?, &args),
-        Verb::Errors(args) => errors::run(&workspace()?, args),
+        Verb::Errors(Deferred(args)) => errors::run(&workspace()?, args),
         Verb::Flush(args) => flush::run(&workspace()?, &args),
         Verb::Describe(args) => describe::run(&workspace()?, &args),
         Verb::Why(args) => why::run(&workspace()?, &args),
