@@ -53,6 +53,25 @@ fn contents(path: &Path) -> Vec<u8> {
     bytes
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn only_a_stream_that_says_something_costs_a_thread() {
+    let project = Project::new()
+        .service("silent", "", "")
+        .service("web", "out here", "ready = { log = \"here\" }");
+    project.up();
+    let supervisor = project.stacks()[0]["supervisor"]["pid"].as_u64().unwrap();
+    let threads = || {
+        let names = fs::read_dir(format!("/proc/{supervisor}/task")).unwrap();
+        let names = names.map(|thread| fs::read_to_string(thread.unwrap().path().join("comm")).unwrap());
+        names.filter(|name| name.trim() == "log").count()
+    };
+    assert_eq!(threads(), 1, "for the stdout of web, and for no other of four");
+    project.run(&["stop", "web"]).ok();
+    wait_until("the thread ends with the stream", || (threads() == 0).then_some(()));
+    project.run(&["stop", "silent"]).ok();
+}
+
 #[test]
 fn the_last_byte_is_there_however_a_service_ends() {
     let once = "autorestart = false";

@@ -112,7 +112,7 @@ fn without_processes_what_fits_runs_and_the_rest_waits_for_room() {
         )
         .service("web", &format!("listen {port}"), &format!("ports = [{port}]"));
     for number in 0..24 {
-        project = project.service(&format!("s{number}"), "", "min_uptime = 50");
+        project = project.service(&format!("s{number}"), "wait-for go out here", "min_uptime = 50");
     }
     with_processes(&project, 90, "dev -d --wait --only hog").wait().ok();
     project
@@ -123,6 +123,18 @@ fn without_processes_what_fits_runs_and_the_rest_waits_for_room() {
     assert!(count(&before, "waiting restart") > 0, "there was room for all");
     assert!(reason(&before).contains("limit of processes"), "{}", reason(&before));
     assert!(before.iter().all(|service| service["status"] != "errored"));
+    // There are no threads for their output either; it is read all the same.
+    project.write("go", "");
+    let online = before.iter().filter(|service| service["status"] == "online");
+    for name in online
+        .map(|service| service["name"].as_str().unwrap())
+        .filter(|name| name.starts_with('s'))
+    {
+        let log = project.path(&format!(".dev/dev/logs/{name}-out.log"));
+        wait_until(&format!("the line of {name} is in its log"), || {
+            std::fs::read_to_string(&log).unwrap().contains(" here\n").then_some(())
+        });
+    }
     project.run(&["stop", "hog"]).ok();
     wait_until("all have room", || {
         (count(&services(&project), "online") == 25).then_some(())

@@ -21,6 +21,7 @@ pub mod moment;
 mod origin;
 mod pace;
 mod pump;
+mod quiet;
 pub mod reader;
 #[cfg(test)]
 mod reader_tests;

@@ -1,12 +1,12 @@
-//! Moves what a service writes from its pipe into its log, in a thread per pipe.
+//! Moves what a service writes from its pipe into its log, in a thread per pipe through which something has come (see `quiet`).
 //!
 //! The thread ends when the last process that holds the pipe has closed it. It costs little while the pipe is quiet: buffers grow
 //! when reads fill them and go when nothing has come for a second. It knows nothing of files (see `writer`).
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -14,8 +14,8 @@ use rustix::io::Errno;
 
 use super::line::MAX_LINE;
 use super::pace::Pace;
-use super::system;
 use super::writer::LogFile;
+use super::{quiet, system};
 use crate::clock;
 
 /// Bytes of the stack of each thread; a hundred services have two hundred of them.
@@ -38,16 +38,16 @@ pub struct Pump {
     phase: Arc<AtomicU8>,
 }
 
-/// What the thread of a pipe is at.
+/// What the one who reads a pipe is at.
 const BUSY: u8 = 0;
 const WAITING: u8 = 1;
 const ENDED: u8 = 2;
 
 impl Pump {
-    /// Whether all that was written into the pipe so far is in the log. Never of a pipe whose end the thread is about to see.
+    /// Whether all that was written into the pipe so far is in the log. Never of a pipe whose end is about to be seen.
     pub fn is_idle(&self) -> bool {
         let mut fds = [PollFd::new(&self.pipe, PollFlags::IN)];
-        // In this order: a pipe that is empty because it was just read belongs to a busy thread.
+        // In this order: a pipe that is empty because it was just read has a busy reader.
         let is_empty = matches!(poll(&mut fds, Some(&Timespec::default())), Ok(0));
         match self.phase.load(Ordering::SeqCst) {
             ENDED => true,
@@ -56,8 +56,9 @@ impl Pump {
     }
 }
 
-/// Starts a thread that reads `pipe` to its end, stamps what it reads and writes it to `log`, shows `observer` each line, and calls
-/// `done` once everything is written. The only error is that the thread could not be started; then `done` is not called.
+/// Reads `pipe` to its end, stamps what it reads and writes it to `log`, shows `observer` each line, and calls `done` once everything
+/// is written: in a thread that is started when the first byte comes, or, where pipes cannot be watched for that, at once. The only
+/// error is that the thread could not be started; then `done` is not called.
 pub fn pump(
     pipe: impl Into<OwnedFd>,
     log: Arc<LogFile>,
@@ -65,37 +66,40 @@ pub fn pump(
     done: impl FnOnce() + Send + 'static,
 ) -> io::Result<Pump> {
     let pipe = Arc::new(pipe.into());
-    let phase = Arc::new(AtomicU8::new(BUSY));
+    let phase = Arc::new(AtomicU8::new(WAITING));
     let pump = Pump {
         pipe: pipe.clone(),
         phase: phase.clone(),
     };
     let flags = rustix::fs::fcntl_getfl(&pipe)?;
     rustix::fs::fcntl_setfl(&pipe, flags | rustix::fs::OFlags::NONBLOCK)?;
-    let thread = thread::Builder::new().name("log".into()).stack_size(STACK);
-    thread.spawn(move || {
-        let drain = Drain {
-            writer: log.new_writer(),
-            lines: observer.map(Lines::new),
-            buffer: vec![0; SMALL],
-            small_reads: 0,
-            pace: Pace::default(),
-            is_said: true,
-            is_unsettled: false,
-            log: &log,
-        };
-        drain.run(&pipe, &phase);
-        phase.store(ENDED, Ordering::SeqCst);
-        done();
-    })?;
-    Ok(pump)
+    let drain = Drain {
+        pipe,
+        phase,
+        writer: log.new_writer(),
+        log,
+        lines: observer.map(Lines::new),
+        done: Box::new(done),
+        buffer: Vec::new(),
+        small_reads: 0,
+        pace: Pace::default(),
+        is_said: true,
+        is_unsettled: false,
+    };
+    match quiet::watch(Box::new(drain)) {
+        Ok(()) => Ok(pump),
+        Err(drain) => drain.start().map(|()| pump).map_err(|(error, _)| error),
+    }
 }
 
-/// The thread's own state.
-struct Drain<'l> {
-    log: &'l LogFile,
+/// A pipe with everything that its reading needs.
+pub(super) struct Drain {
+    pipe: Arc<OwnedFd>,
+    phase: Arc<AtomicU8>,
+    log: Arc<LogFile>,
     writer: u64,
     lines: Option<Lines>,
+    done: Box<dyn FnOnce() + Send>,
     buffer: Vec<u8>,
     small_reads: u32,
     pace: Pace,
@@ -105,34 +109,96 @@ struct Drain<'l> {
     is_unsettled: bool,
 }
 
-impl Drain<'_> {
-    fn run(mut self, pipe: &OwnedFd, phase: &AtomicU8) {
+/// What came of one read.
+enum Read {
+    Some,
+    Nothing,
+    End,
+}
+
+impl Drain {
+    pub(super) fn pipe(&self) -> &OwnedFd {
+        &self.pipe
+    }
+
+    /// Reads to the end in a thread of its own; gives itself back when there is none to be had.
+    pub(super) fn start(self: Box<Self>) -> Result<(), (io::Error, Box<Self>)> {
+        self.phase.store(BUSY, Ordering::SeqCst);
+        // A thread that cannot be started drops its closure, but not what that would have taken from here.
+        let slot = Arc::new(Mutex::new(Some(self)));
+        let take = |slot: &Mutex<Option<Box<Self>>>| slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let own = slot.clone();
+        let thread = thread::Builder::new().name("log".into()).stack_size(STACK);
+        let started = thread.spawn(move || {
+            if let Some(drain) = take(&own) {
+                drain.run();
+            }
+        });
+        let Err(error) = started else { return Ok(()) };
+        match take(&slot) {
+            Some(drain) => Err((error, drain)),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads once in the thread of the caller, who watches other pipes, too; `None` at the end.
+    pub(super) fn read_once(mut self: Box<Self>) -> Option<Box<Self>> {
+        self.phase.store(BUSY, Ordering::SeqCst);
+        if let Read::End = self.read() {
+            self.end();
+            return None;
+        }
+        self.settle();
+        self.phase.store(WAITING, Ordering::SeqCst);
+        Some(self)
+    }
+
+    /// Reads to the end.
+    pub(super) fn run(mut self: Box<Self>) {
         loop {
-            match rustix::io::read(pipe, &mut self.buffer[..]) {
-                Ok(0) => break,
-                Ok(count) => {
-                    self.take(count);
-                    self.fit(count, pipe);
+            match self.read() {
+                Read::Some => {
                     if let Some(pause) = self.pace.pause() {
                         let _ = poll(&mut [], Some(&pause));
                     }
                 }
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => {
+                Read::Nothing => {
                     self.settle();
                     self.pace.rest();
-                    phase.store(WAITING, Ordering::SeqCst);
-                    self.wait(pipe);
-                    phase.store(BUSY, Ordering::SeqCst);
+                    self.phase.store(WAITING, Ordering::SeqCst);
+                    self.wait();
+                    self.phase.store(BUSY, Ordering::SeqCst);
                 }
-                // A terminal whose other side is gone reports an error where a pipe reports its end.
-                Err(_) => break,
+                Read::End => return self.end(),
             }
         }
-        if let Some(mut lines) = self.lines {
+    }
+
+    fn read(&mut self) -> Read {
+        if self.buffer.is_empty() {
+            self.buffer = vec![0; SMALL];
+        }
+        match rustix::io::retry_on_intr(|| rustix::io::read(&self.pipe, &mut self.buffer[..])) {
+            Ok(0) => Read::End,
+            Ok(count) => {
+                self.take(count);
+                self.fit(count);
+                Read::Some
+            }
+            Err(Errno::AGAIN) => Read::Nothing,
+            // A terminal whose other side is gone reports an error where a pipe reports its end.
+            Err(_) => Read::End,
+        }
+    }
+
+    /// Nobody holds the other end any more, and all that came is read.
+    pub(super) fn end(mut self: Box<Self>) {
+        if let Some(lines) = &mut self.lines {
             lines.end();
         }
         self.log.finish(self.writer, clock::wall());
+        self.phase.store(ENDED, Ordering::SeqCst);
+        (self.done)();
     }
 
     fn take(&mut self, count: usize) {
@@ -158,12 +224,12 @@ impl Drain<'_> {
     }
 
     /// Makes the buffer as large as the reads want it.
-    fn fit(&mut self, count: usize, pipe: &OwnedFd) {
+    fn fit(&mut self, count: usize) {
         self.small_reads = if count <= SMALL { self.small_reads + 1 } else { 0 };
         if count > self.buffer.len() / 2 && self.buffer.len() < LARGE {
             self.buffer = vec![0; (self.buffer.len() * 4).min(LARGE)];
             if self.buffer.len() == LARGE {
-                system::enlarge_pipe(pipe);
+                system::enlarge_pipe(&self.pipe);
             }
         } else if self.small_reads >= SMALL_READS {
             self.shrink();
@@ -179,10 +245,10 @@ impl Drain<'_> {
     }
 
     /// Waits for more. Where nothing comes, memory is given back and losses are said, once.
-    fn wait(&mut self, pipe: &OwnedFd) {
+    fn wait(&mut self) {
         let is_large = self.buffer.len() > SMALL;
         let limit = (is_large || !self.is_said).then_some(&QUIET);
-        let mut fds = [PollFd::new(pipe, PollFlags::IN)];
+        let mut fds = [PollFd::new(&self.pipe, PollFlags::IN)];
         // Interrupted or not, the next read tells.
         if matches!(poll(&mut fds, limit), Ok(0)) {
             self.shrink();
