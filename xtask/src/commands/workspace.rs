@@ -103,12 +103,7 @@ impl Workspace {
     /// The profiles that may run here: those that ever have, and those of `dev.toml`, whose files may have been removed.
     pub(super) fn possible_profiles(&self) -> Vec<String> {
         let mut names = self.known_profiles();
-        // One that is broken names none; what has run is known all the same.
-        names.extend(
-            self.config()
-                .map(|config| plan::profile_names(&config))
-                .unwrap_or_default(),
-        );
+        names.extend(plan::or_implicit(crate::config::profiles_in(&self.text)));
         names.sort_unstable();
         names.dedup();
         names

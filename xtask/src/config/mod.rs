@@ -101,9 +101,21 @@ pub struct Profile {
 pub fn state_dir(text: &str) -> Option<String> {
     // Most say nothing of it, and every command asks.
     text.contains("state_dir").then_some(())?;
+    readable(text).get("state_dir")?.get_ref().as_str().map(str::to_owned)
+}
+
+/// The names of the profiles of a text, as far as it can be read, for the same reason.
+pub fn profiles_in(text: &str) -> Vec<String> {
+    let table = readable(text);
+    let profiles = table.get("profiles").and_then(|profiles| profiles.get_ref().as_table());
+    let names = profiles.into_iter().flat_map(|profiles| profiles.keys());
+    names.map(|name| name.get_ref().clone().into_owned()).collect()
+}
+
+/// What can be read of a text.
+fn readable(text: &str) -> toml::de::DeTable<'_> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let (table, _) = toml::de::DeTable::parse_recoverable(text);
-    table.get_ref().get("state_dir")?.get_ref().as_str().map(str::to_owned)
+    toml::de::DeTable::parse_recoverable(text).0.into_inner()
 }
 
 /// Nested values as TOML.

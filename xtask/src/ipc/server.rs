@@ -4,11 +4,15 @@
 use super::protocol::{Envelope, PROTOCOL, Reply, Request};
 use crate::paths;
 use anyhow::{Context as _, Result};
+use rustix::io::Errno;
+use rustix::net::SendFlags;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -51,11 +55,15 @@ pub struct Clients {
     writers: HashMap<ClientId, Writer>,
 }
 
-enum Writer {
-    /// A thread, so that a slow reader holds nobody up.
-    Thread(Sender<String>, JoinHandle<()>),
-    /// No thread was to be had: what does not fit into the socket's buffer at once is lost, and the client with it.
-    Inline(UnixStream),
+struct Writer {
+    stream: UnixStream,
+    /// Once something has not fitted into the socket's buffer: the thread that waits for the reader in our place.
+    backlog: Option<Backlog>,
+}
+
+struct Backlog {
+    lines: Sender<Vec<u8>>,
+    thread: JoinHandle<()>,
 }
 
 /// Binds the socket, mode 0600 in a directory of the user's own, and reports what arrives on it.
@@ -69,16 +77,31 @@ pub fn listen(socket: &Path, report: impl Fn(Arrival) + Clone + Send + 'static) 
     paths::remove_if_there(socket)?;
     let listener = UnixListener::bind(socket).with_context(|| format!("failed to bind {}", socket.display()))?;
     paths::make_private(socket, 0o600)?;
-    spawn("accept", move || {
-        for number in 0.. {
-            accept(&listener, ClientId(number), &report);
-        }
-    })
-    .map(drop)
+    let listener = Arc::new(listener);
+    spawn("socket", move || serve(&listener, 0, report)).map(drop)
 }
 
-/// Takes one connection in; one there is no room for is told so.
-fn accept(listener: &UnixListener, client: ClientId, report: &(impl Fn(Arrival) + Clone + Send + 'static)) {
+/// Takes connections in until there is one: that one is served here, and the next ones in a thread that is started meanwhile. A command
+/// is heard without waiting for a thread.
+fn serve(listener: &Arc<UnixListener>, first: u64, report: impl Fn(Arrival) + Clone + Send + 'static) {
+    for number in first.. {
+        let client = ClientId(number);
+        let Some(stream) = accept(listener, client, &report) else { continue };
+        let (others, report_others) = (listener.clone(), report.clone());
+        if spawn("socket", move || serve(&others, number + 1, report_others)).is_ok() {
+            return read_requests(client, stream, report);
+        }
+        // No thread to be had: the others wait for as long as it has something to say.
+        if stream.set_read_timeout(Some(INLINE_LIMIT)).is_ok() {
+            read_requests(client, stream, &report);
+        } else {
+            report(Arrival::Gone(client));
+        }
+    }
+}
+
+/// Takes one connection in, and gives its receiving side; one there is no room for is told so.
+fn accept(listener: &UnixListener, client: ClientId, report: &impl Fn(Arrival)) -> Option<UnixStream> {
     // Given up when there is no other descriptor left.
     let spare = File::open("/dev/null");
     let stream = match listener.accept() {
@@ -94,27 +117,22 @@ fn accept(listener: &UnixListener, client: ClientId, report: &(impl Fn(Arrival) 
             {
                 refuse(&stream, &error);
             }
-            return;
+            return None;
         }
     };
-    let (reader, own) = match (stream.try_clone(), stream.try_clone()) {
-        (Ok(reader), Ok(own)) => (reader, own),
-        (Err(error), _) | (_, Err(error)) => return refuse(&stream, &error),
-    };
-    report(Arrival::Connected(client, stream));
-    let report_line = report.clone();
-    if spawn("client", move || read_requests(client, reader, report_line)).is_err() {
-        // No thread to be had: it is served here, while the others wait, for as long as it has something to say.
-        if own.set_read_timeout(Some(INLINE_LIMIT)).is_ok() {
-            read_requests(client, own, report);
-        } else {
-            report(Arrival::Gone(client));
+    match stream.try_clone() {
+        Ok(reader) => {
+            report(Arrival::Connected(client, stream));
+            Some(reader)
+        }
+        Err(error) => {
+            refuse(&stream, &error);
+            None
         }
     }
 }
 
 fn is_shortage(error: &io::Error) -> bool {
-    use rustix::io::Errno;
     matches!(
         Errno::from_io_error(error),
         Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
@@ -188,37 +206,22 @@ fn lasting(request: &serde_json::Value) -> Option<Request> {
 impl Clients {
     /// Takes a connection in.
     pub fn add(&mut self, client: ClientId, stream: UnixStream) {
-        let (sender, lines) = channel();
-        let own = stream.try_clone();
-        match (spawn("reply", move || write_replies(stream, &lines)), own) {
-            (Ok(thread), _) => drop(self.writers.insert(client, Writer::Thread(sender, thread))),
-            (Err(_), Ok(own)) => drop(self.writers.insert(client, Writer::Inline(own))),
-            (Err(_), Err(_)) => {}
+        let backlog = None;
+        self.writers.insert(client, Writer { stream, backlog });
+    }
+
+    /// Forgets a connection, which ends when everything is written.
+    pub fn remove(&mut self, client: ClientId) {
+        if let Some(writer) = self.writers.remove(&client) {
+            drop(writer.end());
         }
     }
 
-    /// Forgets a connection; its writer ends when everything is written.
-    pub fn remove(&mut self, client: ClientId) {
-        self.writers.remove(&client);
-    }
-
     /// Sends a reply; a client that is gone gets none.
-    pub fn send(&self, client: ClientId, reply: &Reply) {
-        let Some((writer, line)) = self.writers.get(&client).zip(serde_json::to_string(reply).ok()) else {
-            return;
-        };
-        match writer {
-            // The writer ends only when its peer is gone, which is reported as `Gone`.
-            Writer::Thread(lines, _) => drop(lines.send(line)),
-            Writer::Inline(stream) => {
-                let mut stream = stream;
-                let written = stream
-                    .set_write_timeout(Some(INLINE_WRITE_LIMIT))
-                    .and_then(|()| stream.write_all(format!("{line}\n").as_bytes()));
-                if written.is_err() {
-                    let _ = stream.shutdown(std::net::Shutdown::Both);
-                }
-            }
+    pub fn send(&mut self, client: ClientId, reply: &Reply) {
+        if let Some((writer, mut line)) = self.writers.get_mut(&client).zip(serde_json::to_vec(reply).ok()) {
+            line.push(b'\n');
+            writer.write(line);
         }
     }
 
@@ -229,29 +232,69 @@ impl Clients {
 
     /// Ends all connections when everything is written; one that does not read is given up after `WRITE_LIMIT`.
     pub fn close(self) {
-        for writer in self.writers.into_values() {
-            if let Writer::Thread(lines, thread) = writer {
-                drop(lines);
-                // A writer that panicked has nothing more to say.
-                let _ = thread.join();
-            }
+        let ending: Vec<_> = self.writers.into_values().filter_map(Writer::end).collect();
+        for thread in ending {
+            // A writer that panicked has nothing more to say.
+            let _ = thread.join();
         }
     }
 }
 
-fn write_replies(mut stream: UnixStream, lines: &Receiver<String>) {
+impl Writer {
+    /// Never waits for a reader, but where there is no thread to do that: then what it does not take in 100 ms is lost, and it, too.
+    fn write(&mut self, mut line: Vec<u8>) {
+        if let Some(backlog) = &self.backlog {
+            // Its thread ends only when the client is gone, which is reported as `Gone`; so is any other failure here.
+            let _ = backlog.lines.send(line);
+            return;
+        }
+        match rustix::net::send(&self.stream, &line, SendFlags::DONTWAIT) {
+            Ok(sent) => drop(line.drain(..sent)),
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(_) => return,
+        }
+        if line.is_empty() {
+            return;
+        }
+        let (lines, waiting) = channel();
+        let own = self.stream.try_clone().map_err(anyhow::Error::from);
+        match own.and_then(|stream| spawn("reply", move || write_replies(stream, &waiting))) {
+            Ok(thread) => {
+                let _ = lines.send(line);
+                self.backlog = Some(Backlog { lines, thread });
+            }
+            Err(_) => self.write_here(&line),
+        }
+    }
+
+    fn write_here(&self, line: &[u8]) {
+        let mut stream = &self.stream;
+        let limited = stream.set_write_timeout(Some(INLINE_WRITE_LIMIT));
+        if limited.and_then(|()| stream.write_all(line)).is_err() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Ends the connection for its reader, too, who holds a descriptor of his own: at once, or by the thread that still writes.
+    fn end(self) -> Option<JoinHandle<()>> {
+        if self.backlog.is_none() {
+            let _ = self.stream.shutdown(Shutdown::Both);
+        }
+        self.backlog.map(|backlog| backlog.thread)
+    }
+}
+
+fn write_replies(mut stream: UnixStream, lines: &Receiver<Vec<u8>>) {
     // A command that was suspended must not hold up the end of the supervisor.
     if stream.set_write_timeout(Some(WRITE_LIMIT)).is_err() {
         return;
     }
-    for mut line in lines {
-        line.push('\n');
-        if stream.write_all(line.as_bytes()).is_err() {
+    for line in lines {
+        if stream.write_all(&line).is_err() {
             return;
         }
     }
-    // The reader's clone keeps the socket open; this ends it for both.
-    let _ = stream.shutdown(std::net::Shutdown::Both);
+    let _ = stream.shutdown(Shutdown::Both);
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {

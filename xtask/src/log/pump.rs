@@ -154,7 +154,7 @@ impl Drain {
     }
 
     /// Reads to the end.
-    pub(super) fn run(mut self: Box<Self>) {
+    pub(super) fn run(mut self) {
         loop {
             match self.read() {
                 Read::Some => {
@@ -192,7 +192,7 @@ impl Drain {
     }
 
     /// Nobody holds the other end any more, and all that came is read.
-    pub(super) fn end(mut self: Box<Self>) {
+    pub(super) fn end(mut self) {
         if let Some(lines) = &mut self.lines {
             lines.end();
         }

@@ -13,10 +13,15 @@ const IMPLICIT_PROFILE: &str = "dev";
 
 /// The names of all profiles; the implicit one where none is written.
 pub fn profile_names(config: &Config) -> Vec<String> {
-    if config.profiles.is_empty() {
+    or_implicit(config.profiles.keys().cloned().collect())
+}
+
+/// These names of profiles; the implicit one in place of none.
+pub fn or_implicit(names: Vec<String>) -> Vec<String> {
+    if names.is_empty() {
         return vec![IMPLICIT_PROFILE.to_owned()];
     }
-    config.profiles.keys().cloned().collect()
+    names
 }
 
 /// Resolves `profile` (or the default one).

@@ -244,7 +244,7 @@ impl Supervisor {
         nobody_came || (self.leaving && self.waiters.is_empty() && self.is_at_rest())
     }
 
-    fn end(self) {
+    fn end(mut self) {
         let failures = self.unkillable();
         for client in self.clients.ids() {
             self.clients.send(

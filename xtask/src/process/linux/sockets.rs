@@ -9,13 +9,16 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use rustix::fs::{Mode, OFlags, RawDir, readlinkat_raw};
+use rustix::fs::{FileType, Mode, OFlags, RawDir, readlinkat_raw};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with};
 
 use crate::process::ports::{Holder, Listener};
 
 pub(in crate::process) fn listening(members: &[u32]) -> io::Result<Vec<Listener>> {
     let sockets = by_inode(sockets()?);
+    if sockets.is_empty() {
+        return Ok(Vec::new());
+    }
     let found = members.iter().flat_map(|pid| {
         held_by(*pid, &sockets).into_iter().map(|socket| Listener {
             port: socket.port,
@@ -81,6 +84,9 @@ fn held_by(pid: u32, sockets: &HashMap<u64, Socket>) -> Vec<&Socket> {
     let mut names = Vec::with_capacity(8 * 1024);
     let mut names = RawDir::new(&descriptors, names.spare_capacity_mut());
     while let Some(Ok(name)) = names.next() {
+        if name.file_type() == FileType::Directory {
+            continue; // itself, and the one above
+        }
         let mut target = [MaybeUninit::uninit(); 64]; // longer than any socket's
         if let Ok((target, _)) = readlinkat_raw(&descriptors, name.file_name(), &mut target) {
             held.extend(inode_of(target).and_then(|inode| sockets.get(&inode)));
