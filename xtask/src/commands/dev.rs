@@ -94,7 +94,7 @@ impl Session<'_> {
             timeout: self.args.timeout,
             build_began: Some(self.build_began),
         };
-        let reached = starter::bring_up(self.paths, &up, || {
+        let reached = starter::bring_up(self.paths, up, || {
             // One that leaves again follows nothing.
             (!self.args.detach).then(|| self.follower(plan)).transpose()
         })?;

@@ -70,7 +70,7 @@ pub(super) fn start(
     let build_began = Some(clock::monotonic());
     tasks::build::run(&plan.builds, &invocation.shell, &workspace.place())?;
     let up = Up {
-        plan,
+        plan: plan.clone(),
         invocation,
         taken_ids,
         lease,
@@ -78,6 +78,6 @@ pub(super) fn start(
         timeout: None,
         build_began,
     };
-    let reached = starter::bring_up(&paths, &up, || Ok(())).context("failed to start the stack")?;
-    Ok((reached, up.plan))
+    let reached = starter::bring_up(&paths, up, || Ok(())).context("failed to start the stack")?;
+    Ok((reached, plan))
 }

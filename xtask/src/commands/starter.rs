@@ -2,16 +2,19 @@
 //! And hands it the plan.
 
 use super::stacks;
-use crate::ipc::client::{Connection, Unanswered};
+use crate::ipc::client::{Connection, Prepared, Unanswered};
 use crate::ipc::protocol::{Reply, Request, Up};
 use crate::keeper::own_program;
+use crate::lifecycle::Monotonic;
 use crate::paths::{Lock, StackPaths};
 use crate::supervisor::State;
 use crate::{clock, process};
 use anyhow::{Context as _, Result, bail};
-use std::io::{BufRead as _, BufReader};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
+use std::cell::LazyCell;
+use std::io::{PipeReader, Read as _};
 use std::path::Path;
-use std::sync::mpsc::channel;
 use std::time::Duration;
 
 /// How long a new supervisor may take until it listens.
@@ -35,21 +38,27 @@ pub(super) struct Reached<T> {
 }
 
 /// Brings a stack in line with a plan, or starts it; `before` runs when its supervisor is there, and before it has the plan.
-pub(super) fn bring_up<T>(paths: &StackPaths, up: &Up, before: impl FnOnce() -> Result<T>) -> Result<Reached<T>> {
-    let plan = &up.plan;
-    let (mut connection, mut fresh) = reach(paths, &plan.state_dir, &plan.profile)?;
+pub(super) fn bring_up<T>(paths: &StackPaths, up: Up, before: impl FnOnce() -> Result<T>) -> Result<Reached<T>> {
+    let (state_dir, profile) = (up.plan.state_dir.clone(), up.plan.profile.clone());
+    // A new supervisor takes its milliseconds until it listens: time enough to put the plan into words.
+    let request = LazyCell::new(|| Prepared::new(Request::Up(Box::new(up))).context("failed to hand over the plan"));
+    let meanwhile = || {
+        LazyCell::force(&request);
+    };
+    let (mut connection, mut fresh) = reach(paths, &state_dir, &profile, meanwhile)?;
     let before = before()?;
     let deadline = clock::monotonic() + LEAVING_LIMIT;
     let owner = loop {
-        match ask(&mut connection, up) {
+        let prepared = request.as_ref().map_err(|error| anyhow::anyhow!("{error:#}"))?;
+        match ask(&mut connection, prepared) {
             Ok(owner) => break owner,
             // The stack that ran there is on its way down; ours comes after it, or somebody else's new one, which takes ours in.
             Err(Unanswered::Leaving | Unanswered::Closed) => {
                 let left = deadline.saturating_sub(clock::monotonic());
                 if !connection.wait_closed(left) {
-                    bail!("the stack of profile {} is still stopping; try again", plan.profile);
+                    bail!("the stack of profile {profile} is still stopping; try again");
                 }
-                (connection, fresh) = reach(paths, &plan.state_dir, &plan.profile)?;
+                (connection, fresh) = reach(paths, &state_dir, &profile, meanwhile)?;
             }
             Err(error) => return Err(error.into()),
         }
@@ -63,8 +72,8 @@ pub(super) fn bring_up<T>(paths: &StackPaths, up: &Up, before: impl FnOnce() -> 
 }
 
 /// Sends the plan; whether this connection now owns the stack.
-fn ask(connection: &mut Connection, up: &Up) -> Result<bool, Unanswered> {
-    connection.send(Request::Up(Box::new(up.clone())))?;
+fn ask(connection: &mut Connection, up: &Prepared) -> Result<bool, Unanswered> {
+    connection.send_prepared(up)?;
     match connection.receive()? {
         Reply::Owner(owner) => Ok(owner),
         other => Err(Unanswered::Refused(format!("unexpected answer: {other:?}"))),
@@ -84,8 +93,8 @@ pub(super) fn clear(paths: &StackPaths) -> Result<()> {
     }
 }
 
-/// Connects to the stack's supervisor, and starts one when there is none; `true` when it was started.
-fn reach(paths: &StackPaths, state_dir: &Path, profile: &str) -> Result<(Connection, bool)> {
+/// Connects to the stack's supervisor, and starts one when there is none; `true` when it was started. `meanwhile` runs while it starts.
+fn reach(paths: &StackPaths, state_dir: &Path, profile: &str, meanwhile: impl FnOnce()) -> Result<(Connection, bool)> {
     paths.make(state_dir)?;
     let Some(_starting) = Lock::take_within(&paths.starting, LOCK_LIMIT)? else {
         bail!(
@@ -98,7 +107,7 @@ fn reach(paths: &StackPaths, state_dir: &Path, profile: &str) -> Result<(Connect
         return Ok((connection, false));
     }
     stacks::clear_stale(paths)?;
-    start_keeper(state_dir, profile).context("failed to start the supervisor")?;
+    start_keeper(state_dir, profile, meanwhile).context("failed to start the supervisor")?;
     match Connection::open(&paths.socket)? {
         Some(connection) => Ok((connection, true)),
         None => bail!(
@@ -109,20 +118,34 @@ fn reach(paths: &StackPaths, state_dir: &Path, profile: &str) -> Result<(Connect
 }
 
 /// Starts the keeper, which starts the supervisor, and waits for its word that it listens.
-fn start_keeper(state_dir: &Path, profile: &str) -> Result<()> {
+fn start_keeper(state_dir: &Path, profile: &str, meanwhile: impl FnOnce()) -> Result<()> {
     let args = ["keeper".into(), state_dir.as_os_str().to_owned(), profile.into()];
     let stdout = process::detach(own_program()?, &args)?;
-    let (sender, said) = channel();
-    // The pipe has no time limit of its own.
-    std::thread::spawn(move || {
-        let mut text = String::new();
-        let _ = BufReader::new(stdout).read_line(&mut text);
-        let _ = sender.send(text);
-    });
-    match said.recv_timeout(START_LIMIT) {
-        Ok(text) if text.trim() == "ready" => Ok(()),
-        Ok(text) if text.is_empty() => bail!("it ended before it said why; see supervisor.log"),
-        Ok(text) => bail!("{}", text.trim()),
-        Err(_) => bail!("it has not answered for {} s", START_LIMIT.as_secs()),
+    let deadline = clock::monotonic() + START_LIMIT;
+    meanwhile();
+    match first_line(stdout, deadline)? {
+        Some(text) if text == "ready" => Ok(()),
+        Some(text) if text.is_empty() => bail!("it ended before it said why; see supervisor.log"),
+        Some(text) => bail!("{text}"),
+        None => bail!("it has not answered for {} s", START_LIMIT.as_secs()),
+    }
+}
+
+/// The first line that comes out of a pipe, or what has come until its end; `None` when there is none by the deadline.
+fn first_line(mut pipe: PipeReader, deadline: Monotonic) -> Result<Option<String>> {
+    let mut text = Vec::new();
+    loop {
+        let left = Timespec::try_from(deadline.saturating_sub(clock::monotonic()))?;
+        let mut fds = [PollFd::new(&pipe, PollFlags::IN)];
+        if retry_on_intr(|| poll(&mut fds, Some(&left)))? == 0 {
+            return Ok(None);
+        }
+        let mut part = [0; 1024];
+        let count = pipe.read(&mut part)?;
+        text.extend_from_slice(&part[..count]);
+        if count == 0 || part[..count].contains(&b'\n') {
+            let text = String::from_utf8_lossy(&text);
+            return Ok(Some(text.lines().next().unwrap_or_default().trim().to_owned()));
+        }
     }
 }

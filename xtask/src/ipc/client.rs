@@ -14,6 +14,26 @@ pub struct Connection {
     reader: BufReader<UnixStream>,
 }
 
+/// A request as it is sent.
+#[derive(Debug)]
+pub struct Prepared(Vec<u8>);
+
+impl Prepared {
+    /// Puts a request into words.
+    ///
+    /// # Errors
+    /// When it holds a path that is no UTF-8.
+    pub fn new(request: Request) -> Result<Self, serde_json::Error> {
+        let envelope = Envelope {
+            protocol: PROTOCOL,
+            request,
+        };
+        let mut line = serde_json::to_vec(&envelope)?;
+        line.push(b'\n');
+        Ok(Self(line))
+    }
+}
+
 /// Why a request got no answer.
 #[derive(Debug)]
 pub enum Unanswered {
@@ -79,13 +99,16 @@ impl Connection {
     /// # Errors
     /// When the supervisor is gone or does not read.
     pub fn send(&mut self, request: Request) -> Result<(), Unanswered> {
-        let envelope = Envelope {
-            protocol: PROTOCOL,
-            request,
-        };
-        let mut line = serde_json::to_vec(&envelope).map_err(|error| Unanswered::Failed(error.into()))?;
-        line.push(b'\n');
-        self.stream.write_all(&line).map_err(unanswered)
+        let prepared = Prepared::new(request).map_err(|error| Unanswered::Failed(error.into()))?;
+        self.send_prepared(&prepared)
+    }
+
+    /// Sends a request that was prepared before there was a connection.
+    ///
+    /// # Errors
+    /// See [`Connection::send`].
+    pub fn send_prepared(&mut self, request: &Prepared) -> Result<(), Unanswered> {
+        self.stream.write_all(&request.0).map_err(unanswered)
     }
 
     /// The next reply that is not a sign of life.

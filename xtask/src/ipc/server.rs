@@ -86,7 +86,9 @@ pub fn listen(socket: &Path, report: impl Fn(Arrival) + Clone + Send + 'static) 
 fn serve(listener: &Arc<UnixListener>, first: u64, report: impl Fn(Arrival) + Clone + Send + 'static) {
     for number in first.. {
         let client = ClientId(number);
-        let Some(stream) = accept(listener, client, &report) else { continue };
+        let Some(stream) = accept(listener, client, &report) else {
+            continue;
+        };
         let (others, report_others) = (listener.clone(), report.clone());
         if spawn("socket", move || serve(&others, number + 1, report_others)).is_ok() {
             return read_requests(client, stream, report);
