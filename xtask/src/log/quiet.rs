@@ -90,33 +90,29 @@ mod watched {
                     Err(_) => return,
                 }
                 for event in events.drain(..) {
-                    let number = event.data.u64();
-                    let drain = self.pipes().by_number.remove(&number);
+                    let drain = self.pipes().by_number.remove(&event.data.u64());
                     if let Some(drain) = drain {
-                        self.take(drain, event.flags, number);
+                        self.take(drain, event.flags);
                     }
                 }
             }
         }
 
-        fn take(&self, drain: Box<Drain>, flags: EventFlags, number: u64) {
+        fn take(&self, drain: Box<Drain>, flags: EventFlags) {
+            // Else every write into the pipe would go on looking whether this is told. What cannot be removed is merely slower.
+            let _ = epoll::delete(&self.epoll, drain.pipe());
             if !flags.contains(EventFlags::IN) {
                 return drain.end();
             }
             let Err((_, drain)) = drain.start() else { return };
             let Some(drain) = drain.read_once() else { return };
-            let mut pipes = self.pipes();
-            match epoll::modify(&self.epoll, drain.pipe(), EventData::new_u64(number), FIRST) {
-                Ok(()) => drop(pipes.by_number.insert(number, drain)),
-                // It cannot be: the pipe is there. Better that all others wait than that one is lost.
-                Err(_) => {
-                    drop(pipes);
-                    drain.run();
-                }
+            if let Err(drain) = self.add(drain) {
+                // Better that all others wait than that this one is lost.
+                drain.run();
             }
         }
     }
 
-    /// Told once, and not again until it is asked for anew. A pipe that is closed is forgotten.
+    /// Told once.
     const FIRST: EventFlags = EventFlags::IN.union(EventFlags::ONESHOT);
 }

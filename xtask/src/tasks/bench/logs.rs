@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use std::path::Path;
 use std::process::{Child, Stdio};
 
-/// So much output in such a manner.
+/// So much output in such a manner; enough of it that the few milliseconds in which `dev --wait` ends do not count.
 struct Load {
     name: &'static str,
     services: usize,
@@ -34,7 +34,7 @@ const LOADS: [Load; 3] = [
         name: "lines of one service, each written by itself",
         services: 1,
         how: "lines",
-        megabytes: 40,
+        megabytes: 200,
         least: 1.0,
     },
     Load {
