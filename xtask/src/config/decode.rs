@@ -14,27 +14,8 @@ use super::shapes::{env, globs, located, names, paths, tasks, text, words};
 use super::validate::validate;
 use super::{Config, Located, Problems, Profile, Service, Task};
 
-/// Service keys that are typed but do not work yet. Whoever makes one work removes it here.
-pub(crate) const PENDING: &[&str] = &[];
-
-/// The same for task keys.
-pub(crate) const PENDING_TASK: &[&str] = &[];
-
-/// [`PENDING`] and [`PENDING_TASK`] as [`parse`] takes them.
-pub(super) const PENDING_KEYS: Pending = Pending {
-    service: PENDING,
-    task: PENDING_TASK,
-};
-
-/// Keys that are refused as not supported yet.
-#[derive(Clone, Copy)]
-pub(super) struct Pending {
-    pub(super) service: &'static [&'static str],
-    pub(super) task: &'static [&'static str],
-}
-
 /// Reads and checks a text; see [`Config::parse`].
-pub(super) fn parse(text: &str, file: &str, pending: &Pending) -> Result<Config, Problems> {
+pub(super) fn parse(text: &str, file: &str) -> Result<Config, Problems> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let report = Report::new(text);
     let (table, errors) = DeTable::parse_recoverable(text);
@@ -43,7 +24,7 @@ pub(super) fn parse(text: &str, file: &str, pending: &Pending) -> Result<Config,
         ..Config::default()
     };
     if syntax(&report, errors) {
-        decode(Section::root(&report, table.into_inner()), pending, &mut config);
+        decode(Section::root(&report, table.into_inner()), &mut config);
         validate(&config, &report);
     }
     report.finish(file, config)
@@ -73,18 +54,16 @@ fn syntax(report: &Report<'_>, mut errors: Vec<toml::de::Error>) -> bool {
     sound
 }
 
-fn decode(mut root: Section<'_, '_>, pending: &Pending, config: &mut Config) {
+fn decode(mut root: Section<'_, '_>, config: &mut Config) {
     config.default_profile = root.take("default_profile").and_then(|item| located(&item));
     config.state_dir = text(&mut root, "state_dir");
     if let Some(mut logs) = root.section("logs") {
         config.logs = rotation(&mut logs);
         logs.finish();
     }
-    config.tasks = named(&mut root, "tasks", |section| task(section.pending(pending.task)));
-    config.services = named(&mut root, "services", |section| {
-        with_script(section.pending(pending.service))
-    });
-    config.profiles = named(&mut root, "profiles", |section| profile(section, pending));
+    config.tasks = named(&mut root, "tasks", task);
+    config.services = named(&mut root, "services", with_script);
+    config.profiles = named(&mut root, "profiles", profile);
     root.finish();
 }
 
@@ -163,7 +142,7 @@ fn task(mut section: Section<'_, '_>) -> Task {
     task
 }
 
-fn profile(mut section: Section<'_, '_>, pending: &Pending) -> Profile {
+fn profile(mut section: Section<'_, '_>) -> Profile {
     let profile = Profile {
         at: section.at,
         extends: section.take("extends").and_then(|item| located(&item)),
@@ -173,19 +152,16 @@ fn profile(mut section: Section<'_, '_>, pending: &Pending) -> Profile {
         build: section.take("build").and_then(tasks),
         env: env(&mut section),
         env_file: section.take("env_file").and_then(paths),
-        overrides: overrides(&mut section, pending),
+        overrides: overrides(&mut section),
     };
     section.finish();
     profile
 }
 
-fn overrides(section: &mut Section<'_, '_>, pending: &Pending) -> BTreeMap<String, Located<Service>> {
+fn overrides(section: &mut Section<'_, '_>) -> BTreeMap<String, Located<Service>> {
     let mut overrides = BTreeMap::new();
     for (name, item) in section.entries_of("overrides") {
-        let value = item
-            .section()
-            .map(|section| service(section.pending(pending.service)))
-            .unwrap_or_default();
+        let value = item.section().map(service).unwrap_or_default();
         overrides.insert(name.value, Located { value, at: name.at });
     }
     overrides

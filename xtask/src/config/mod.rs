@@ -132,7 +132,7 @@ impl Config {
     /// # Errors
     /// Every problem of the text, sorted by place. A text that is not TOML is not looked into any further.
     pub fn parse(text: &str, file: &str) -> Result<Self, Problems> {
-        decode::parse(text, file, &decode::PENDING_KEYS)
+        decode::parse(text, file)
     }
 
     /// A profile and those it extends, itself first. Ends before an unknown one and before a profile comes twice.

@@ -20,7 +20,6 @@ pub(super) struct Section<'r, 'i> {
     pub(super) at: Place,
     table: DeTable<'i>,
     known: Vec<&'static str>,
-    pending: &'static [&'static str],
 }
 
 /// One key's value.
@@ -49,14 +48,7 @@ impl<'r, 'i> Section<'r, 'i> {
             at,
             table,
             known: Vec::new(),
-            pending: &[],
         }
-    }
-
-    /// Says which keys are known but do not work yet: they are read, and refused by name.
-    pub(super) fn pending(mut self, keys: &'static [&'static str]) -> Self {
-        self.pending = keys;
-        self
     }
 
     /// Whether the key is there and was not taken yet.
@@ -68,12 +60,7 @@ impl<'r, 'i> Section<'r, 'i> {
     pub(super) fn take(&mut self, key: &'static str) -> Option<Item<'r, 'i>> {
         self.known.push(key);
         let (name, value) = self.table.remove_entry(key)?;
-        let item = self.item(&name, value);
-        if self.pending.contains(&key) {
-            self.report
-                .push(item.key_at, format!("`{key}` is not supported yet; remove it"));
-        }
-        Some(item)
+        Some(self.item(&name, value))
     }
 
     /// Takes a key whose value is one scalar.

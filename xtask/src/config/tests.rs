@@ -6,18 +6,13 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::CronLine;
-use super::decode::{PENDING, PENDING_TASK, Pending};
 use super::*;
 
 const EXAMPLE: &str = include_str!("example.toml");
-const NOTHING_PENDING: Pending = Pending {
-    service: &[],
-    task: &[],
-};
 
-/// A text that must be accepted, keys that do not work yet included.
+/// A text that must be accepted.
 fn accepted(text: &str) -> Config {
-    decode::parse(text, "dev.toml", &NOTHING_PENDING).unwrap_or_else(|problems| panic!("{problems}"))
+    Config::parse(text, "dev.toml").unwrap_or_else(|problems| panic!("{problems}"))
 }
 
 fn service(keys: &str) -> Service {
@@ -30,10 +25,7 @@ fn service(keys: &str) -> Service {
 
 /// All problems of a text.
 fn problems(text: &str) -> String {
-    decode::parse(text, "dev.toml", &NOTHING_PENDING)
-        .map(|_| ())
-        .unwrap_err()
-        .to_string()
+    Config::parse(text, "dev.toml").map(|_| ()).unwrap_err().to_string()
 }
 
 #[track_caller]
@@ -685,38 +677,6 @@ fn two_services_of_one_stack_cannot_declare_one_port() {
         &format!("{services}services.c = {{ script = 'x', ports = [1] }}"),
         &["dev.toml:3:10: `a` and `c` both declare port 1; change one"],
     );
-}
-
-#[test]
-fn a_key_that_does_not_work_yet_is_refused_by_name() {
-    let pending = Pending {
-        service: &["pty", "cron_restart"],
-        task: &["inputs"],
-    };
-    let text = "\
-tasks.t = { script = 'x', inputs = ['a'], outputs = ['b'] }
-services.s = { script = 'x', pty = 5 }
-profiles.p.overrides.s.cron_restart = '* * * * *'
-";
-    let problems = decode::parse(text, "dev.toml", &pending).unwrap_err();
-    let expected = [
-        "dev.toml:1:27: `inputs` is not supported yet; remove it",
-        "dev.toml:2:30: `pty` is not supported yet; remove it",
-        "dev.toml:2:36: cannot read `pty` in [services.s]: invalid type: integer `5`, expected true or false",
-        "dev.toml:3:24: `cron_restart` is not supported yet; remove it",
-    ];
-    assert_eq!(problems.to_string(), expected.join("\n"));
-    for (section, keys) in [("services", PENDING), ("tasks", PENDING_TASK)] {
-        for key in keys {
-            let problems = Config::parse(&format!("{section}.s = {{ script = 'x', {key} = 5 }}"), "x").unwrap_err();
-            assert!(
-                problems
-                    .to_string()
-                    .contains(&format!("`{key}` is not supported yet; remove it")),
-                "{problems}"
-            );
-        }
-    }
 }
 
 #[test]
