@@ -306,3 +306,46 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<(
         .spawn(run)
         .with_context(|| format!("failed to start the {name} thread"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read as _;
+
+    const CLIENT: ClientId = ClientId(0);
+
+    fn reply(number: usize) -> Reply {
+        Reply::Refused(format!("{number} {}", "x".repeat(1000)))
+    }
+
+    #[test]
+    fn a_client_that_does_not_read_holds_nobody_up_and_gets_everything_in_order() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let mut clients = Clients::default();
+        clients.add(CLIENT, ours);
+        // More than any socket's buffer holds; in this thread, which reads only afterwards.
+        let all: Vec<Reply> = (0..2000).map(reply).collect();
+        all.iter().for_each(|reply| clients.send(CLIENT, reply));
+        clients.remove(CLIENT);
+        let mut text = String::new();
+        theirs.read_to_string(&mut text).unwrap();
+        let expected: String = all
+            .iter()
+            .map(|reply| serde_json::to_string(reply).unwrap() + "\n")
+            .collect();
+        assert!(text == expected, "{} bytes in place of {}", text.len(), expected.len());
+    }
+
+    #[test]
+    fn a_forgotten_connection_ends_for_whoever_still_reads_from_it() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let _reader = ours.try_clone().unwrap();
+        let mut clients = Clients::default();
+        clients.add(CLIENT, ours);
+        clients.send(CLIENT, &Reply::Working);
+        clients.close();
+        let mut text = String::new();
+        theirs.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "\"Working\"\n");
+    }
+}

@@ -196,7 +196,10 @@ impl Drain {
         if let Some(lines) = &mut self.lines {
             lines.end();
         }
-        self.log.finish(self.writer, clock::wall());
+        // Nothing came: nothing to finish, and no wait for whoever else writes to that log.
+        if !self.buffer.is_empty() {
+            self.log.finish(self.writer, clock::wall());
+        }
         self.phase.store(ENDED, Ordering::SeqCst);
         (self.done)();
     }

@@ -76,6 +76,20 @@ struct Run {
     _stderr: PipeReader,
 }
 
+#[test]
+fn the_table_of_descriptors_is_large_before_they_are_needed() {
+    reserve_descriptors();
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let size = status.lines().find_map(|line| line.strip_prefix("FDSize:")).unwrap();
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile)
+        .current
+        .unwrap_or(u64::MAX);
+    assert!(
+        size.trim().parse::<u64>().unwrap() >= limit.min(4096),
+        "{size} of {limit}"
+    );
+}
+
 impl World {
     fn new() -> Self {
         become_subreaper().unwrap();
