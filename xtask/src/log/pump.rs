@@ -117,6 +117,7 @@ enum Read {
 }
 
 impl Drain {
+    #[cfg(target_os = "linux")]
     pub(super) fn pipe(&self) -> &OwnedFd {
         &self.pipe
     }
@@ -142,6 +143,7 @@ impl Drain {
     }
 
     /// Reads once in the thread of the caller, who watches other pipes, too; `None` at the end.
+    #[cfg(target_os = "linux")]
     pub(super) fn read_once(mut self: Box<Self>) -> Option<Box<Self>> {
         self.phase.store(BUSY, Ordering::SeqCst);
         if let Read::End = self.read() {
