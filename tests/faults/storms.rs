@@ -86,6 +86,8 @@ fn ten_thousand_restarts_of_a_crash_loop_leak_nothing() {
     const LOOPS: u64 = 20;
     // The first rotation of a log starts a thread that compresses, and stays.
     const COMPRESSOR: u64 = 1;
+    // Whoever waits for the next command has a descriptor to give up, or is about to open it.
+    const SPARE: u64 = 1;
     let services: String = (0..LOOPS)
         .map(|number| format!("[services.loop-{number}]\nscript = \"false\"\nmax_restarts = 4000000\n"))
         .collect();
@@ -115,7 +117,7 @@ fn ten_thousand_restarts_of_a_crash_loop_leak_nothing() {
     // The threads of the last command's connection may take a moment to end.
     let is_as_before = |after: &[Figures; 2]| {
         before.iter().zip(after).all(|(before, after)| {
-            after.threads <= before.threads + COMPRESSOR && after.descriptors <= before.descriptors
+            after.threads <= before.threads + COMPRESSOR && after.descriptors <= before.descriptors + SPARE
         })
     };
     let settled = crate::support::wait_at_most(crate::support::LIMIT, || Some(look()).filter(is_as_before));
@@ -123,7 +125,7 @@ fn ten_thousand_restarts_of_a_crash_loop_leak_nothing() {
     println!("after {early} restarts {before:#?}\nafter {late} restarts {after:#?}");
     assert!(late >= early + 10_000, "only {late} restarts");
     for (before, after) in before.iter().zip(&after) {
-        assert!(after.threads <= before.threads + COMPRESSOR && after.descriptors <= before.descriptors);
+        assert!(after.threads <= before.threads + COMPRESSOR && after.descriptors <= before.descriptors + SPARE);
         assert_eq!(after.zombies, 0);
         assert!(
             after.memory_kib < before.memory_kib + 2048,
