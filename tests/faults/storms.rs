@@ -87,7 +87,7 @@ fn ten_thousand_restarts_of_a_crash_loop_leak_nothing() {
     // The first rotation of a log starts a thread that compresses, and stays.
     const COMPRESSOR: u64 = 1;
     // Whoever waits for the next command has a descriptor to give up, or is about to open it.
-    const SPARE: u64 = 1;
+    const SPARE: usize = 1;
     let services: String = (0..LOOPS)
         .map(|number| format!("[services.loop-{number}]\nscript = \"false\"\nmax_restarts = 4000000\n"))
         .collect();
