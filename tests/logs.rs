@@ -245,6 +245,15 @@ fn flush_empties_the_logs_of_running_and_stopped_services() {
     assert_eq!(project.read(".dev/dev/logs/web-out.log"), "");
     assert_ne!(project.read(".dev/dev/logs/api-out.log"), "");
     project.up();
+    let said = |log: &str, text: &str| project.read(&format!(".dev/dev/logs/{log}.log")).matches(text).count();
+    wait_until("both have said all again", || {
+        let all = [
+            said("web-out", "web two"),
+            said("web-error", "web oops"),
+            said("api-out", "api rest"),
+        ];
+        (all == [1, 1, 2]).then_some(())
+    });
     project.run(&["flush"]).ok();
     assert_eq!(texts(&project.run(&["logs", "--no-follow"]).ok().stdout, &ALL), [""; 0]);
     project.run(&["restart", "web"]).ok();
