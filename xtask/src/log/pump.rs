@@ -18,7 +18,7 @@ use super::writer::LogFile;
 use super::{quiet, system};
 use crate::clock;
 
-/// Bytes of the stack of each thread; a hundred services have two hundred of them.
+/// Bytes of the stack of each thread; a hundred services may have two hundred of them.
 const STACK: usize = 128 * 1024;
 /// The read buffer of a quiet pipe and of a flooding one. Larger ones are slower: they fall out of the processor's cache.
 pub(super) const SMALL: usize = 4 * 1024;
@@ -124,7 +124,6 @@ impl Drain {
 
     /// Reads to the end in a thread of its own; gives itself back when there is none to be had.
     pub(super) fn start(self: Box<Self>) -> Result<(), (io::Error, Box<Self>)> {
-        self.phase.store(BUSY, Ordering::SeqCst);
         // A thread that cannot be started drops its closure, but not what that would have taken from here.
         let slot = Arc::new(Mutex::new(Some(self)));
         let take = |slot: &Mutex<Option<Box<Self>>>| slot.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -145,7 +144,6 @@ impl Drain {
     /// Reads once in the thread of the caller, who watches other pipes, too; `None` at the end.
     #[cfg(target_os = "linux")]
     pub(super) fn read_once(mut self: Box<Self>) -> Option<Box<Self>> {
-        self.phase.store(BUSY, Ordering::SeqCst);
         if let Read::End = self.read() {
             self.end();
             return None;
@@ -169,7 +167,6 @@ impl Drain {
                     self.pace.rest();
                     self.phase.store(WAITING, Ordering::SeqCst);
                     self.wait();
-                    self.phase.store(BUSY, Ordering::SeqCst);
                 }
                 Read::End => return self.end(),
             }
@@ -177,6 +174,8 @@ impl Drain {
     }
 
     fn read(&mut self) -> Read {
+        // Before the pipe can be empty: see `Pump::is_idle`.
+        self.phase.store(BUSY, Ordering::SeqCst);
         if self.buffer.is_empty() {
             self.buffer = vec![0; SMALL];
         }
