@@ -146,6 +146,14 @@ mod tests {
         (watch, woken)
     }
 
+    /// Returns when all that has happened in the directory was reported. A call to the watcher is answered by the thread that reports:
+    /// the second answer comes after everything that lay before it at the first.
+    fn reported(watch: &mut FileWatch, directory: &Path) {
+        for _ in 0..2 {
+            watch.watcher.watch(directory, RecursiveMode::NonRecursive).unwrap();
+        }
+    }
+
     #[test]
     fn changes_wake_once_until_rearmed_and_reading_never_does() {
         let place = tempfile::tempdir().unwrap();
@@ -163,12 +171,14 @@ mod tests {
         })
         .unwrap();
         second.watch(place.path(), RecursiveMode::NonRecursive).unwrap();
+        reported(&mut watch, place.path());
         watch.rearm().unwrap();
         while woken.try_recv().is_ok() {
             watch.rearm().unwrap();
         }
         fs::read(&file).unwrap();
         assert!(matches!(last.recv_timeout(LIMIT).unwrap().kind, EventKind::Access(_)));
+        reported(&mut watch, place.path());
         assert!(woken.try_recv().is_err());
     }
 
