@@ -113,6 +113,27 @@ fn a_suspended_supervisor_hides_no_other_stack() {
 }
 
 #[test]
+fn the_silence_of_several_passes_together() {
+    let profiles = ["a", "b", "c", "d"];
+    let project = profiles.iter().fold(Project::new(), |project, name| {
+        project
+            .service(name, "", "min_uptime = 50")
+            .toml(&format!("[profiles.{name}]\nservices = [\"{name}\"]"))
+    });
+    for profile in profiles {
+        project.run(&["dev", "-d", "--wait", "-p", profile]).ok();
+    }
+    let supervisors: Vec<u32> = project.stacks().iter().map(|stack| pid(&stack["supervisor"])).collect();
+    supervisors.iter().for_each(|pid| signal(*pid, Signal::STOP));
+    let (run, took) = measure(|| project.run(&["status"]));
+    let run = run.code(1).says(&["profile a", "profile b", "profile c", "profile d"]);
+    assert!(took < SILENCE, "it took {took:?}; {run}");
+    supervisors.iter().for_each(|pid| signal(*pid, Signal::CONT));
+    project.run(&["stop", "--all"]).ok();
+    project.wait_nothing_left();
+}
+
+#[test]
 fn a_suspended_starter_does_not_hold_up_the_others_for_ever() {
     let (project, _) = stack();
     project.write(".dev/dev/starting.lock", "");

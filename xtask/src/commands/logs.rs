@@ -155,7 +155,7 @@ pub(super) fn selection(
     streams: &[Stream],
 ) -> Result<Selection> {
     let mut found = Vec::new();
-    stacks::profiles(workspace, profile)?;
+    stacks::check_profile(workspace, profile)?;
     match stacks::running(workspace, profile) {
         Ok(running) => found.extend(running.into_iter().map(|running| (running.paths, running.status))),
         // The files tell what they hold without it.

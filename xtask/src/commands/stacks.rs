@@ -2,12 +2,15 @@
 
 use super::workspace::Workspace;
 use crate::config::did_you_mean;
-use crate::ipc::client::Connection;
-use crate::ipc::protocol::{Failure, Reply, Request, Stack};
+use crate::ipc::client::{Connection, Unanswered};
+use crate::ipc::protocol::{Failure, Reply, Request, SILENCE, Stack};
+use crate::lifecycle::Monotonic;
 use crate::paths::{Lock, StackPaths, remove_if_there};
-use crate::process;
 use crate::supervisor::State;
+use crate::{clock, process};
 use anyhow::{Context as _, Result, bail, ensure};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
@@ -71,15 +74,36 @@ pub(super) enum Look {
     Measured,
 }
 
+impl Look {
+    fn request(self) -> Request {
+        match self {
+            Self::Roster => Request::Roster,
+            Self::Measured => Request::Status,
+        }
+    }
+}
+
 /// The stacks that answer, and why the others do not.
 pub(super) type Answering = (Vec<Running>, Vec<anyhow::Error>);
 
-/// For a verb that can do its work on the stacks that answer.
+/// For a verb that can do its work on the stacks that answer. All are asked before the first answer is waited for: the five seconds of
+/// several that are silent pass together, and those that have run here answer while `dev.toml` is read for the names of others.
 pub(super) fn answering(workspace: &Workspace, profile: Option<&str>, look: Look) -> Result<Answering> {
-    let names = profiles(workspace, profile)?;
+    let known = workspace.known_profiles();
+    let is_asked = |name: &&String| profile.is_none_or(|profile| profile == *name);
+    let mut asked = BTreeMap::new();
+    for name in known.iter().filter(is_asked) {
+        asked.insert(name.clone(), Asked::begin(workspace.stack(name)?, look));
+    }
+    for name in named(workspace.possible_profiles(&known), profile)? {
+        if let Entry::Vacant(entry) = asked.entry(name) {
+            let paths = workspace.stack(entry.key())?;
+            entry.insert(Asked::begin(paths, look));
+        }
+    }
     let (mut all, mut silent) = (Vec::new(), Vec::new());
-    for answer in ask_all(workspace, &names, look)? {
-        match answer {
+    for asked in asked.into_values() {
+        match asked.and_then(|asked| asked.map_or(Ok(None), Asked::end)) {
             Ok(running) => all.extend(running),
             Err(error) => silent.push(error),
         }
@@ -87,41 +111,16 @@ pub(super) fn answering(workspace: &Workspace, profile: Option<&str>, look: Look
     Ok((all, silent))
 }
 
-/// Asks all of them side by side: each that is silent takes its five seconds.
-fn ask_all(workspace: &Workspace, names: &[String], look: Look) -> Result<Vec<Result<Option<Running>>>> {
-    let paths: Vec<StackPaths> = names.iter().map(|name| workspace.stack(name)).collect::<Result<_>>()?;
-    if let [only] = &paths[..] {
-        return Ok(vec![ask(only.clone(), look)]);
-    }
-    Ok(std::thread::scope(|scope| {
-        let begin = |paths: &StackPaths| {
-            let own = paths.clone();
-            let thread = std::thread::Builder::new().spawn_scoped(scope, move || ask(own, look));
-            // No thread to be had: one after the other, then.
-            thread.map_err(|_| Box::new(ask(paths.clone(), look)))
-        };
-        let begun: Vec<_> = paths.iter().map(begin).collect();
-        let end = |thread: std::thread::ScopedJoinHandle<'_, Result<Option<Running>>>| {
-            let panicked = |_| {
-                Err(anyhow::anyhow!(
-                    "failed to ask a supervisor: the thread that asked panicked"
-                ))
-            };
-            thread.join().unwrap_or_else(panicked)
-        };
-        begun
-            .into_iter()
-            .map(|thread| thread.map_or_else(|answer| *answer, end))
-            .collect()
-    }))
-}
-
-/// The profiles that may run here, or the one that is asked for.
+/// Looks whether there is such a profile here, now or formerly.
 ///
 /// # Errors
-/// When there is no such profile.
-pub(super) fn profiles(workspace: &Workspace, profile: Option<&str>) -> Result<Vec<String>> {
-    let mut names = workspace.possible_profiles();
+/// When there is none.
+pub(super) fn check_profile(workspace: &Workspace, profile: Option<&str>) -> Result<()> {
+    named(workspace.possible_profiles(&workspace.known_profiles()), profile).map(drop)
+}
+
+/// The one of these profiles that is asked for, or all.
+fn named(mut names: Vec<String>, profile: Option<&str>) -> Result<Vec<String>> {
     if let Some(profile) = profile {
         ensure!(
             names.iter().any(|name| name == profile),
@@ -133,23 +132,48 @@ pub(super) fn profiles(workspace: &Workspace, profile: Option<&str>) -> Result<V
     Ok(names)
 }
 
-/// The stack that has these files, if it runs.
-fn ask(paths: StackPaths, look: Look) -> Result<Option<Running>> {
-    let Some(mut connection) = connect(&paths)? else {
-        return Ok(None);
-    };
-    // One that ends just now runs no more.
-    let status = status_of(&paths, &mut connection, look)?;
-    Ok(status.map(|status| Running {
-        paths,
-        status,
-        connection,
-    }))
+/// A supervisor that has been asked for its status.
+struct Asked {
+    paths: StackPaths,
+    connection: Connection,
+    look: Look,
+    at: Monotonic,
+    sent: Result<(), Unanswered>,
+}
+
+impl Asked {
+    /// Asks the supervisor of the stack that has these files, if it runs.
+    fn begin(paths: StackPaths, look: Look) -> Result<Option<Self>> {
+        let Some(mut connection) = connect(&paths)? else {
+            return Ok(None);
+        };
+        let sent = connection.send(look.request());
+        Ok(Some(Self {
+            paths,
+            connection,
+            look,
+            at: clock::monotonic(),
+            sent,
+        }))
+    }
+
+    /// Waits for the answer; `None` from one that ends just now: it runs no more.
+    fn end(mut self) -> Result<Option<Running>> {
+        let left = (self.at + SILENCE).saturating_sub(clock::monotonic());
+        let answer = self.sent.and_then(|()| self.connection.receive_first(left));
+        let status = status_in(answer, &mut self.connection, self.look).with_context(|| asked(&self.paths))?;
+        Ok(status.map(|status| Running {
+            paths: self.paths,
+            status,
+            connection: self.connection,
+        }))
+    }
 }
 
 /// Whether a supervisor of this stack answers that is not about to end.
 pub(super) fn answers(paths: &StackPaths) -> bool {
-    matches!(ask(paths.clone(), Look::Roster), Ok(Some(_)))
+    let begun = Asked::begin(paths.clone(), Look::Roster);
+    matches!(begun.and_then(|asked| asked.map_or(Ok(None), Asked::end)), Ok(Some(_)))
 }
 
 /// What did not answer, as one error; `None` when everything did.
@@ -231,12 +255,12 @@ pub(super) fn asked(paths: &StackPaths) -> String {
 
 /// The status of a stack; `None` when it ended meanwhile or has no plan yet.
 fn status(connection: &mut Connection, look: Look) -> Result<Option<Stack>> {
-    use crate::ipc::client::Unanswered;
-    let request = match look {
-        Look::Roster => Request::Roster,
-        Look::Measured => Request::Status,
-    };
-    let answer = connection.send(request).and_then(|()| connection.receive());
+    let answer = connection.send(look.request()).and_then(|()| connection.receive());
+    status_in(answer, connection, look)
+}
+
+/// The status that an answer holds.
+fn status_in(answer: Result<Reply, Unanswered>, connection: &mut Connection, look: Look) -> Result<Option<Stack>> {
     match answer {
         // Of an older version, perhaps: this much all know.
         Err(Unanswered::Refused(_)) if matches!(look, Look::Roster) => status(connection, Look::Measured),

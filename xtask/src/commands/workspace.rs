@@ -100,9 +100,9 @@ impl Workspace {
         StackPaths::new(&self.state_dir, profile)
     }
 
-    /// The profiles that may run here: those that ever have, and those of `dev.toml`, whose files may have been removed.
-    pub(super) fn possible_profiles(&self) -> Vec<String> {
-        let mut names = self.known_profiles();
+    /// The profiles that may run here: those that are known to have, and those of `dev.toml`, whose files may have been removed.
+    pub(super) fn possible_profiles(&self, known: &[String]) -> Vec<String> {
+        let mut names = known.to_vec();
         names.extend(plan::or_implicit(crate::config::profiles_in(&self.text)));
         names.sort_unstable();
         names.dedup();

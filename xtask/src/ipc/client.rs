@@ -124,6 +124,24 @@ impl Connection {
         }
     }
 
+    /// The next reply that is not a sign of life, to a request that was sent a while ago: the first word must come within `left`.
+    ///
+    /// # Errors
+    /// See [`Connection::receive`].
+    pub fn receive_first(&mut self, left: Duration) -> Result<Reply, Unanswered> {
+        // What has come is read also when no time is left.
+        let limit = left.max(Duration::from_millis(1));
+        self.stream.set_read_timeout(Some(limit)).map_err(Unanswered::Failed)?;
+        let first = self.receive_any();
+        self.stream
+            .set_read_timeout(Some(SILENCE))
+            .map_err(Unanswered::Failed)?;
+        match first? {
+            Reply::Working => self.receive(),
+            reply => Ok(reply),
+        }
+    }
+
     /// The next reply, which may be a sign of life.
     ///
     /// # Errors
