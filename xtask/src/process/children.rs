@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, PipeReader, PipeWriter};
+use std::iter;
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::sync::mpsc::Sender;
@@ -228,19 +229,17 @@ fn start(launch: &Launch) -> io::Result<(duct::Handle, Ours)> {
     let (theirs, ours) = streams::open(launch.stdio)?;
     leave_room(&theirs.stderr)?;
     let mark = (OsString::from(RUN_VARIABLE), OsString::from(launch.run.to_string()));
-    let env = launch
-        .env
-        .iter()
-        .filter(|(name, _)| name != RUN_VARIABLE)
-        .cloned()
-        .chain([mark]);
+    let kept = launch.env.iter().filter(|(name, _)| name != RUN_VARIABLE);
+    let env: Vec<(OsString, OsString)> = kept.cloned().chain([mark]).collect();
     let expression = duct::cmd(&launch.program, &launch.args)
         .dir(&launch.cwd)
-        .full_env(env)
+        // Duct would make three tables of hashes of it, and of ours; the standard library's own needs none.
+        .full_env(iter::empty::<(OsString, OsString)>())
         .stdout_file(theirs.stdout)
         .stderr_file(theirs.stderr)
         .unchecked()
-        .before_spawn(|command| {
+        .before_spawn(move |command| {
+            command.envs(env.iter().map(|(name, value)| (name, value)));
             command.process_group(0);
             Ok(())
         });
