@@ -1,11 +1,13 @@
 //! Processes and ports as the system sees them, without asking the program under test.
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use rustix::io::FdFlags;
+use rustix::net::{AddressFamily, SocketType, bind, socket, sockopt};
 use rustix::process::{Pid, Signal};
 
 use super::wait_until;
@@ -57,9 +59,16 @@ pub fn free_port() -> u16 {
     }
 }
 
-/// Whether nobody listens on the port.
+/// Whether nobody listens on the port. Asked by binding a socket and never listening on it: a child that another test starts at this
+/// moment has a copy of it until its exec, and a listening copy would keep the port from whoever takes it next.
 pub fn is_free(port: u16) -> bool {
-    TcpListener::bind(("127.0.0.1", port)).is_ok()
+    let bound = || -> rustix::io::Result<()> {
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+        rustix::io::fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+        bind(&socket, &SocketAddr::from(([127, 0, 0, 1], port)))
+    };
+    bound().is_ok()
 }
 
 /// The status and body that an HTTP server on this machine answers with.
