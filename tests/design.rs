@@ -110,13 +110,16 @@ fn logs_server_shows_pino_json_output() {
     let stack = Tidepool::take();
     stack.up();
     ok_body(7163, "/api/health");
-    let run = stack.run(&["logs", "server", "--raw", "--out", "--no-follow"]).ok();
+    // It answers before what it says of that has reached its log.
+    let run = wait_until("the server has said something", || {
+        let run = stack.run(&["logs", "server", "--raw", "--out", "--no-follow"]).ok();
+        (!run.stdout.is_empty()).then_some(run)
+    });
     let lines: Vec<Value> = run
         .stdout
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    assert!(!lines.is_empty());
     for line in &lines {
         assert!(
             line["level"].is_u64() && line["time"].is_u64() && line["msg"].is_string(),

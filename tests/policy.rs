@@ -276,7 +276,8 @@ fn a_crash_loop_long_after_the_start_is_given_up_like_one_at_the_start() {
     let project = Project::new().service(
         "web",
         "count runs wait-for broken exit 1",
-        "max_restarts = 2\nmin_uptime = 50",
+        // Long enough that a run of a busy machine that only exits does not pass for one that lasted.
+        "max_restarts = 2\nmin_uptime = 1000",
     );
     project.up();
     project.write("broken", "");
