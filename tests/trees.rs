@@ -1,5 +1,8 @@
 //! Whole trees: whatever a service started ends with it, wherever it moved, at a stop and after a crash.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use crate::support::{Project, free_port, is_alive, is_free, pid, wait_until};
 
 /// How a child may escape: its name, and the words of the puppet around the child's own.
@@ -106,6 +109,49 @@ fn children_that_a_one_shot_left_behind_go_with_it() {
     let child = project.pid_in("child.pid");
     project.wait_status("task", "stopped");
     assert!(!is_alive(child));
+}
+
+/// Where this machine lets us divide our cgroup, as it does for root and where it was delegated.
+fn cgroup() -> Option<PathBuf> {
+    let own = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let own = own.lines().find_map(|line| line.strip_prefix("0::/"))?.to_owned();
+    let mounts = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].map(|mount| Path::new(mount).join(&own));
+    let dir = mounts.into_iter().find(|dir| dir.join("cgroup.procs").exists())?;
+    let probe = dir.join(format!("probe-{}", std::process::id()));
+    fs::create_dir(&probe).ok()?;
+    fs::remove_dir(&probe).ok()?;
+    Some(dir)
+}
+
+#[test]
+fn what_hides_every_mark_is_found_by_its_cgroup() {
+    let Some(own) = cgroup() else {
+        // An extra of some machines, and not of every user's: no reason to fail, in CI either.
+        return eprintln!("skipped: no cgroup that may be divided");
+    };
+    let hidden = "bare-child session unmark bare-child session pid hidden.pid end exit 0 end";
+    let project = Project::new().service("web", &format!("wait-for placed {hidden}"), "");
+    let (leader, supervisor) = (pid(&project.up().service_status("web")), project.supervisor());
+    let ours = own.join(format!("xtask-{supervisor}"));
+    let runs = || {
+        fs::read_dir(&ours)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|run| run.path())
+    };
+    let runs = || runs().filter(|run| run.is_dir()).collect::<Vec<_>>();
+    let run = wait_until("the service is in a cgroup of its own", || {
+        let mut runs = runs().into_iter();
+        runs.find(|run| fs::read_to_string(run.join("cgroup.procs")).is_ok_and(|pids| pids == format!("{leader}\n")))
+    });
+    project.write("placed", "");
+    let hidden = project.pid_in("hidden.pid");
+    project.run(&["stop", "web"]).ok();
+    assert!(!is_alive(hidden), "it is attributed to its service");
+    wait_until("its cgroup is removed", || (!run.exists()).then_some(()));
+    project.run(&["stop"]).ok();
+    assert!(!ours.exists(), "and that of the supervisor with it");
 }
 
 #[test]

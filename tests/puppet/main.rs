@@ -106,6 +106,8 @@ fn perform(word: &str, words: &mut dyn Iterator<Item = String>) {
         "session" => drop(rustix::process::setsid().expect("become a session")),
         "child" => child(words, false),
         "bare-child" => child(words, true),
+        // Takes off what its limits say of where it comes from.
+        "unmark" => unmark(),
         "storm" => storm(number(&next())),
         "terminal" => terminal(words),
         other => fail(&format!("no word `{other}`")),
@@ -348,6 +350,15 @@ fn storm(a_second: u64) -> ! {
         thread::sleep(Duration::from_micros(1_000_000 / a_second));
     }
     exit(0)
+}
+
+fn unmark() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let none = Rlimit {
+        current: None,
+        maximum: getrlimit(Resource::Rttime).maximum,
+    };
+    setrlimit(Resource::Rttime, none).expect("take the limit off");
 }
 
 /// Becomes a program that runs on a terminal of its own: the first word is the terminal, the rest the program.

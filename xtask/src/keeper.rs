@@ -41,6 +41,7 @@ pub fn run(state_dir: &Path, profile: &str) -> Result<()> {
             break;
         }
     }
+    process::remove_cgroups(guard.pid());
     remove_if_there(&paths.socket)?;
     drop(alive);
     Ok(())

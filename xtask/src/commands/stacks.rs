@@ -303,6 +303,7 @@ pub(super) fn clear_stale(paths: &StackPaths) -> Result<()> {
         if let Some(survivor) = left.first() {
             bail!("process {} of an earlier stack survives SIGKILL", survivor.pid);
         }
+        process::remove_cgroups(state.supervisor.pid);
     }
     remove_if_there(&state.socket)?;
     remove_if_there(&paths.state)

@@ -93,6 +93,17 @@ impl Children {
         Ok(Self(()))
     }
 
+    /// From now on each run has a cgroup, where the system lets this process make some: what hides its other marks is found by it.
+    /// Whoever clears up after this process calls [`remove_cgroups`](super::remove_cgroups).
+    pub fn keep_cgroups(&self) {
+        os::keep_cgroups();
+    }
+
+    /// Nothing of a run is left: what was kept for it may go.
+    pub fn forget(&self, run: RunTag) {
+        os::leave_cgroup(run);
+    }
+
     /// Starts a program in its own process group, marked as part of its run.
     ///
     /// # Errors
@@ -124,6 +135,7 @@ impl Children {
         table.spawned += 1;
         drop(table);
         SPAWNED.notify_one();
+        os::enter_cgroup(launch.run, identity);
         Ok(Spawned {
             identity,
             stdout: ours.stdout,

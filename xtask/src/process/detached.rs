@@ -54,18 +54,19 @@ pub fn guard(program: PathBuf, args: &[OsString]) -> io::Result<Guarded> {
 }
 
 impl Guarded {
+    /// Its pid.
+    pub fn pid(&self) -> u32 {
+        self.handle.pids().first().copied().unwrap_or_default()
+    }
+
     /// Waits until the child has ended, however it does; in little memory, as it may take days.
     ///
     /// # Errors
     /// When the system cannot tell.
     pub fn wait(&self) -> io::Result<()> {
         use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
-        let pid = self
-            .handle
-            .pids()
-            .first()
-            .and_then(|pid| Pid::from_raw(i32::try_from(*pid).ok()?));
-        if let Some(pid) = pid {
+        let pid = i32::try_from(self.pid()).ok();
+        if let Some(pid) = pid.and_then(Pid::from_raw) {
             let look = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
             super::release_code_pages();
             while matches!(waitid(WaitId::Pid(pid), look), Err(rustix::io::Errno::INTR)) {}

@@ -91,6 +91,7 @@ pub fn signal_tree(members: &[&Process], leader: Identity, signal: Signal) -> Ve
 /// # Errors
 /// See [`snapshot`].
 pub fn kill_tree(roots: &[TreeRoot]) -> io::Result<Killed> {
+    roots.iter().for_each(|root| os::kill_cgroup(root.run));
     kill_all(roots, |snapshot| {
         snapshot.members(roots).into_iter().flatten().collect()
     })
@@ -110,6 +111,11 @@ pub fn kill_descendants() -> io::Result<Killed> {
 /// See [`snapshot`].
 pub fn kill_tagged(nonce: u32) -> io::Result<Killed> {
     kill_all(&[], |snapshot| snapshot.tagged(nonce))
+}
+
+/// Removes the cgroups of a supervisor with this pid that has ended, as far as they are empty.
+pub fn remove_cgroups(supervisor: u32) {
+    os::remove_cgroups(supervisor);
 }
 
 /// Waits until all of these have ended (zombies have), at most for `limit`; returns those that have not.

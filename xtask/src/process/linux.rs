@@ -1,6 +1,7 @@
 //! Linux: `/proc`, resource limits as an inherited mark, pidfds, the child subreaper.
 //! Facts only; what they mean is decided in `tree`, `kill` and `ports`.
 
+mod cgroup;
 mod code_pages;
 mod footprint;
 mod sockets;
@@ -22,6 +23,7 @@ use super::children::{self, Table};
 use super::identity::{Identity, RUN_VARIABLE, RunTag};
 use super::tree::Process;
 
+pub(super) use cgroup::{enter_cgroup, keep_cgroups, kill_cgroup, leave_cgroup, remove_cgroups};
 pub(super) use code_pages::release_code_pages;
 pub(super) use footprint::footprint;
 pub(super) use sockets::{holders, listening};
@@ -193,11 +195,12 @@ pub(super) struct Tags {
 }
 
 impl Tags {
-    /// The run that a process belongs to: by its limit, else by the environment it was started with.
+    /// The run that a process belongs to: by its limit, else by the environment it was started with, else by its cgroup.
     pub(super) fn of(&mut self, pid: u32) -> Option<RunTag> {
         self.read(pid, "limits")
             .and_then(tag_in_limits)
             .or_else(|| self.read(pid, "environ").and_then(tag_in_environment))
+            .or_else(|| self.read(pid, "cgroup").and_then(cgroup::tag_in_cgroup))
     }
 
     fn read(&mut self, pid: u32, file: &str) -> Option<&[u8]> {

@@ -47,6 +47,13 @@ pub(super) fn parent_of(pid: u32) -> Option<u32> {
 /// Left to the system.
 pub(super) fn release_code_pages() {}
 
+/// Linux alone has cgroups.
+pub(super) fn keep_cgroups() {}
+pub(super) fn enter_cgroup(_: RunTag, _: Identity) {}
+pub(super) fn leave_cgroup(_: RunTag) {}
+pub(super) fn kill_cgroup(_: RunTag) {}
+pub(super) fn remove_cgroups(_supervisor: u32) {}
+
 pub(super) fn footprint(_pid: u32) -> io::Result<Footprint> {
     Err(io::ErrorKind::Unsupported.into())
 }
@@ -267,11 +274,17 @@ mod tests {
         assert_eq!(own_children(&children::lock()), None);
         assert_eq!(descendants().unwrap(), None);
         release_code_pages();
+        let (run, me) = (RunTag { nonce: 1, run: 1 }, Identity { pid: 1, start: 0 });
+        keep_cgroups();
+        enter_cgroup(run, me);
+        kill_cgroup(run);
+        leave_cgroup(run);
+        remove_cgroups(me.pid);
         assert_eq!(
             footprint(std::process::id()).unwrap_err().kind(),
             io::ErrorKind::Unsupported
         );
-        let _mark = Mark::set(RunTag { nonce: 1, run: 1 });
+        let _mark = Mark::set(run);
         let _ = boot_id();
     }
 }

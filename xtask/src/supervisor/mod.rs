@@ -122,6 +122,7 @@ impl Supervisor {
         let deaths = sender.clone();
         let children = Children::start(move |death| send(&deaths, Message::Death(death)))
             .context("failed to start the reaper of children")?;
+        children.keep_cgroups();
         let signals = sender.clone();
         crate::signal::on_termination(move || send(&signals, Message::Terminated))?;
         let keeper = sender.clone();

@@ -230,6 +230,7 @@ impl Supervisor {
         }
         let service = live.service;
         self.runs.remove(&run);
+        self.children.forget(self.tag(run));
         match service {
             Some(id) => self.happen(id, Event::TreeGone(run), now),
             None => self.build_gone(run, now),
