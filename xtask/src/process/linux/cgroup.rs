@@ -21,14 +21,14 @@ const PREFIX: &str = "xtask-";
 /// Where a cgroup's processes are written to, to come in.
 const PROCESSES: &str = "cgroup.procs";
 
-/// News for the thread that keeps the cgroups.
+/// News for the thread that tends the cgroups.
 enum News {
     Spawned(RunTag, Identity),
     Gone(RunTag),
 }
 
-/// Of this process, like its children; nothing where no cgroups are kept.
-static KEEPER: OnceLock<Sender<News>> = OnceLock::new();
+/// Of this process, like its children; nothing where no cgroups are wanted.
+static TENDER: OnceLock<Sender<News>> = OnceLock::new();
 /// The cgroup with those of all runs, once there is one.
 static OURS: OnceLock<PathBuf> = OnceLock::new();
 
@@ -36,8 +36,8 @@ static OURS: OnceLock<PathBuf> = OnceLock::new();
 pub(in crate::process) fn keep_cgroups() {
     let (sender, news) = channel();
     let thread = thread::Builder::new().name("cgroups".into()).stack_size(64 * 1024);
-    if thread.spawn(move || keep(&news)).is_ok() {
-        let _ = KEEPER.set(sender);
+    if thread.spawn(move || tend(&news)).is_ok() {
+        let _ = TENDER.set(sender);
     }
 }
 
@@ -52,9 +52,9 @@ pub(in crate::process) fn leave_cgroup(run: RunTag) {
 }
 
 fn tell(news: News) {
-    if let Some(keeper) = KEEPER.get() {
+    if let Some(tender) = TENDER.get() {
         // Where there are no cgroups to be had it has ended.
-        let _ = keeper.send(news);
+        let _ = tender.send(news);
     }
 }
 
@@ -92,7 +92,7 @@ pub(super) fn tag_in_cgroup(text: &[u8]) -> Option<RunTag> {
     names.windows(2).rev().find_map(run)
 }
 
-fn keep(news: &Receiver<News>) {
+fn tend(news: &Receiver<News>) {
     let mut next = news.recv();
     let Some(ours) = make_ours() else { return };
     while let Ok(first) = next {
