@@ -54,7 +54,7 @@ fn an_unknown_signal_names_the_nearest_and_a_service_that_does_not_run_says_so()
         project
             .run(&words)
             .code(1)
-            .says(&["error: web: it does not run (stopped)"]);
+            .says(&["error: web: it does not run (stopped); `cargo xtask start web` starts it"]);
     }
 }
 

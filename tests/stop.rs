@@ -1,6 +1,6 @@
 //! `stop`, `start` and `restart`: what they end, what they start, and when they say that they are done.
 
-use crate::support::{Project, free_port, is_alive, is_free, pid, restarts};
+use crate::support::{Project, Signal, free_port, is_alive, is_free, parent_of, pid, restarts, signal};
 
 #[test]
 fn stop_ends_the_stack_and_frees_its_ports_before_it_returns() {
@@ -96,9 +96,63 @@ fn an_unknown_profile_is_an_error_and_not_a_stack_that_does_not_run() {
         project
             .run(&[verb, "-p", "dve"])
             .code(1)
-            .says(&["error: no profile `dve`; did you mean `dev`?"]);
+            .says(&["error: no profile `dve`; there is dev; did you mean `dev`?"]);
     }
     assert_eq!(project.service_status("server")["status"], "online");
+}
+
+#[test]
+fn a_stack_that_is_not_running_is_named() {
+    let project = Project::new()
+        .service("web", "", "min_uptime = 50")
+        .toml("[profiles.one]\nservices = [\"web\"]\n[profiles.two]\nservices = [\"web\"]");
+    project.run(&["dev", "-d", "--wait", "-p", "one"]).ok();
+    let not_running = "the stack of profile two is not running";
+    project.run(&["stop", "-p", "two"]).ok().says(&[not_running]);
+    project.run(&["stop", "web", "-p", "two"]).ok().says(&[not_running]);
+    project
+        .run(&["status", "-p", "two"])
+        .ok()
+        .says(&[not_running, "dev -p two"]);
+    project
+        .run(&["wait", "-p", "two"])
+        .code(1)
+        .says(&[not_running, "dev -p two"]);
+}
+
+#[test]
+fn a_stack_that_stops_late_holds_up_no_other() {
+    let project = Project::new()
+        .service("late", "ignore", "min_uptime = 50\nkill_timeout = \"1h\"")
+        .service("web", "", "min_uptime = 50")
+        .toml("[profiles.one]\nservices = [\"late\"]\n[profiles.two]\nservices = [\"web\"]");
+    for profile in ["one", "two"] {
+        project.run(&["dev", "-d", "--wait", "-p", profile]).ok();
+    }
+    // Long enough for the other on a busy machine.
+    project
+        .run(&["stop", "--all", "--timeout", "5s"])
+        .code(1)
+        .says(&["error: failed to stop one: not stopped within 5s", "stopped two"]);
+    let late = pid(&project.service_status("late"));
+    signal(late, Signal::KILL);
+    project.wait_nothing_left();
+}
+
+#[test]
+fn stop_of_a_service_ends_what_is_left_of_a_stack_that_was_killed_as_a_whole() {
+    let project = Project::new().service("web", "ignore", "min_uptime = 50\nkill_timeout = \"1h\"");
+    let web = pid(&project.up().service_status("web"));
+    let supervisor = project.supervisor();
+    let keeper = parent_of(supervisor);
+    // The keeper first, which would clear up after the supervisor.
+    signal(keeper, Signal::KILL);
+    signal(supervisor, Signal::KILL);
+    project
+        .run(&["stop", "web"])
+        .ok()
+        .says(&["ended 1 process that an earlier stack"]);
+    assert!(!is_alive(web));
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn each_of_the_last_exits_has_its_cause_its_time_and_its_last_lines() {
     let run = project.run(&["why", "web"]).ok().prints(&[
         "web is errored: gave up after 2 runs in a row shorter than 50ms; the last ended with exit code 9\n",
         "`cargo xtask start web` tries again",
-        "2 unstable runs in a row; 1 are allowed (`max_restarts`)",
+        "2 unstable runs in a row, 1 allowed (`max_restarts`)",
         "the last 3 ends, the latest first:",
         ": exit code 9 after ",
         ", by itself (pid ",

@@ -28,6 +28,7 @@ fn a_suspended_supervisor_makes_every_command_fail_in_time_and_heals() {
     let running = commands.map(|command| (command, project.start(command)));
     let (ends, took) = measure(|| running.map(|(command, running)| (command, running.wait())));
     for (command, run) in ends {
+        assert_eq!(run.stdout, "", "{command:?} says that nothing runs");
         let run = run.code(1).says(&["error: ", "has not answered for 5 s", "SIGCONT"]);
         assert!(
             run.stderr.contains(&supervisor.to_string()),

@@ -140,7 +140,7 @@ pub struct Dev {
     /// Return, or begin to follow, only when everything is ready; fail naming what is not
     #[arg(long)]
     pub wait: bool,
-    /// The most time that may take: 500ms, 10s, 5m, 1h, or milliseconds
+    /// The most time that may take, builds apart: 500ms, 10s, 5m, 1h, or milliseconds
     #[arg(long, value_name = "T", value_parser = parse_duration)]
     pub timeout: Option<Duration>,
     /// Only these services

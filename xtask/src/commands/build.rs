@@ -28,11 +28,11 @@ pub(super) fn run(workspace: &Workspace, args: &Build) -> Result<u8> {
     };
     if builds.is_empty() {
         let tasks: Vec<&str> = config.tasks.keys().map(String::as_str).collect();
-        anstream::eprintln!(
-            "profile {} has nothing to build; the tasks are: {}",
-            plan.profile,
-            tasks.join(", ")
-        );
+        let tasks = match tasks.as_slice() {
+            [] => "there is no task".to_owned(),
+            tasks => format!("the tasks are: {}", tasks.join(", ")),
+        };
+        anstream::eprintln!("profile {} has nothing to build; {tasks}", plan.profile);
     }
     if args.force {
         for build in &builds {

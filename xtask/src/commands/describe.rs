@@ -12,7 +12,10 @@ use anyhow::Result;
 use std::ffi::OsStr;
 
 pub(super) fn run(workspace: &Workspace, args: &One) -> Result<u8> {
-    let mut running = stacks::some(stacks::measured(workspace, args.profile.as_deref())?)?;
+    let mut running = stacks::some(
+        stacks::measured(workspace, args.profile.as_deref())?,
+        args.profile.as_deref(),
+    )?;
     known::for_each(&mut running, &args.service, |known| ui::print(&tell(known)?))?;
     Ok(0)
 }

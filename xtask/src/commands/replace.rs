@@ -44,7 +44,7 @@ pub(super) fn make_room(paths: &StackPaths, plan: &Plan, replace: bool) -> Resul
 
 fn stop(stack: Running) -> Result<()> {
     anstream::eprintln!("stopping {}", stack.status.profile);
-    stop_stack(stack, None)
+    stop_stack(stack)
 }
 
 /// A port that the plan needs and the other stack holds.

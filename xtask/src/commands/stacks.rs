@@ -124,7 +124,8 @@ fn named(mut names: Vec<String>, profile: Option<&str>) -> Result<Vec<String>> {
     if let Some(profile) = profile {
         ensure!(
             names.iter().any(|name| name == profile),
-            "no profile `{profile}`{}",
+            "no profile `{profile}`; there is {}{}",
+            names.join(", "),
             did_you_mean(profile, names.iter().map(String::as_str))
         );
         names.retain(|name| name == profile);
@@ -184,16 +185,29 @@ pub(super) fn unanswered(silent: &[anyhow::Error]) -> Option<anyhow::Error> {
 
 /// The same, for a verb that needs one.
 pub(super) fn running_or_error(workspace: &Workspace, profile: Option<&str>) -> Result<Vec<Running>> {
-    some(running(workspace, profile)?)
+    some(running(workspace, profile)?, profile)
 }
 
 /// An error where nothing runs.
-pub(super) fn some(running: Vec<Running>) -> Result<Vec<Running>> {
-    ensure!(
-        !running.is_empty(),
-        "no stack is running; start one with `cargo xtask dev`"
-    );
+pub(super) fn some(running: Vec<Running>, profile: Option<&str>) -> Result<Vec<Running>> {
+    ensure!(!running.is_empty(), "{}; {}", none_runs(profile), how_to_start(profile));
     Ok(running)
+}
+
+/// That nothing runs of what was asked for: perhaps another profile does.
+pub(super) fn none_runs(profile: Option<&str>) -> String {
+    match profile {
+        Some(profile) => format!("the stack of profile {profile} is not running"),
+        None => "no stack is running".to_owned(),
+    }
+}
+
+/// What to do about it.
+pub(super) fn how_to_start(profile: Option<&str>) -> String {
+    match profile {
+        Some(profile) => format!("`cargo xtask dev -p {profile}` starts it"),
+        None => "`cargo xtask dev` starts one".to_owned(),
+    }
 }
 
 /// All running stacks of this user, whatever their workspace, as far as they answer.
@@ -293,9 +307,12 @@ pub(super) fn clear_stale(paths: &StackPaths) -> Result<()> {
     if state.boot == process::boot_id() {
         let killed = process::kill_tagged(state.nonce).context("failed to end what an earlier supervisor left")?;
         if !killed.signalled.is_empty() {
-            let count = killed.signalled.len();
+            let count = match killed.signalled.len() {
+                1 => "1 process".to_owned(),
+                count => format!("{count} processes"),
+            };
             crate::ui::tell(&format!(
-                "ended {count} processes that an earlier stack of profile {} left",
+                "ended {count} that an earlier stack of profile {} left",
                 state.profile
             ));
         }

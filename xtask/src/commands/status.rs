@@ -10,12 +10,13 @@ use anyhow::Result;
 pub(super) fn run(workspace: &Workspace, args: &Status) -> Result<u8> {
     let (running, silent) = stacks::answering(workspace, args.profile.as_deref(), Look::Measured)?;
     let stacks: Vec<Stack> = running.into_iter().map(|running| running.status).collect();
-    if args.json {
-        ui::print(&json(stacks)?)?;
-    } else if stacks.is_empty() && silent.is_empty() {
-        anstream::eprintln!("no stack is running; `cargo xtask dev` starts one");
-    } else {
-        ui::print(&ui::table::render(&stacks))?;
+    let profile = args.profile.as_deref();
+    match (stacks.is_empty(), silent.is_empty()) {
+        // Nothing is known: an empty list would say that none runs.
+        (true, false) => {}
+        _ if args.json => ui::print(&json(stacks)?)?,
+        (true, true) => anstream::eprintln!("{}; {}", stacks::none_runs(profile), stacks::how_to_start(profile)),
+        (false, _) => ui::print(&ui::table::render(&stacks))?,
     }
     stacks::unanswered(&silent).map_or(Ok(0), Err)
 }

@@ -7,10 +7,11 @@ use crate::cli::Stop;
 use crate::clock;
 use crate::config::units::format_duration;
 use crate::ipc::client::{Connection, Unanswered};
-use crate::ipc::protocol::{Failure, Reply, Request};
+use crate::ipc::protocol::{Failure, Request};
+use crate::lifecycle::Monotonic;
 use crate::paths::StackPaths;
 use anyhow::{Context as _, Result, bail};
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 /// How long a keeper may take to end after its supervisor.
@@ -20,10 +21,12 @@ const SUCCESSOR_LOOK: Duration = Duration::from_secs(1);
 
 pub(super) fn run(workspace: &Workspace, args: &Stop) -> Result<u8> {
     if !args.services.is_empty() {
-        return stop_services(stacks::running(workspace, args.profile.as_deref())?, args);
+        let running = stacks::running(workspace, args.profile.as_deref())?;
+        clear_stale(workspace, args, &running)?;
+        return stop_services(running, args);
     }
-    let (running, silent) = stacks::answering(workspace, args.profile.as_deref(), Look::Roster)?;
-    if let Some(error) = stacks::unanswered(&silent).filter(|_| !args.all) {
+    let (running, mut errors) = stacks::answering(workspace, args.profile.as_deref(), Look::Roster)?;
+    if let Some(error) = stacks::unanswered(&errors).filter(|_| !args.all) {
         return Err(error);
     }
     if running.len() > 1 && !args.all {
@@ -33,40 +36,68 @@ pub(super) fn run(workspace: &Workspace, args: &Stop) -> Result<u8> {
             names.join(", ")
         )));
     }
+    clear_stale(workspace, args, &running)?;
+    if running.is_empty() && errors.is_empty() {
+        anstream::eprintln!("{}", stacks::none_runs(args.profile.as_deref()));
+    }
+    // All are asked before the first is waited for: they stop at the same time, and one that is late holds up no other.
+    let asked: Vec<_> = running
+        .into_iter()
+        .map(|stack| begin_stop(stack, args.timeout))
+        .collect();
+    for (stack, stopping) in asked {
+        let profile = stack.status.profile.clone();
+        match await_stop(&stack, stopping) {
+            Ok(()) => anstream::eprintln!("stopped {profile}"),
+            Err(error) => errors.push(error),
+        }
+    }
+    stacks::unanswered(&errors).map_or(Ok(0), Err)
+}
+
+/// Ends what stacks have left whose supervisor and keeper were both killed.
+fn clear_stale(workspace: &Workspace, args: &Stop, running: &[Running]) -> Result<()> {
     let answers = |profile: &str| running.iter().any(|running| running.status.profile == profile);
     for profile in workspace.known_profiles() {
         if args.profile.as_deref().is_none_or(|wanted| wanted == profile) && !answers(&profile) {
             stacks::clear_stale(&workspace.stack(&profile)?)?;
         }
     }
-    if running.is_empty() && silent.is_empty() {
-        anstream::eprintln!("no stack is running");
-    }
-    for stack in running {
-        let profile = stack.status.profile.clone();
-        stop_stack(stack, args.timeout)?;
-        anstream::eprintln!("stopped {profile}");
-    }
-    stacks::unanswered(&silent).map_or(Ok(0), Err)
+    Ok(())
 }
 
 fn stop_services(running: Vec<Running>, args: &Stop) -> Result<u8> {
     if running.is_empty() {
+        anstream::eprintln!("{}", stacks::none_runs(args.profile.as_deref()));
         return Ok(0);
     }
     select::for_each_chosen(running, &args.services, |running, services| {
         let names = services.join(", ");
-        ask_within(&mut running.connection, Request::Stop { services }, args.timeout).context(names)
+        Stopping::begin(&mut running.connection, Request::Stop { services }, args.timeout)
+            .and_then(Stopping::end)
+            .context(names)
     })?;
     Ok(0)
 }
 
 /// Stops a whole stack and waits until its keeper, the last of its processes, has ended.
-pub(super) fn stop_stack(mut stack: Running, timeout: Option<Duration>) -> Result<()> {
-    let profile = stack.status.profile.clone();
-    let failures = ask_within(&mut stack.connection, Request::Shutdown, timeout)
+pub(super) fn stop_stack(stack: Running) -> Result<()> {
+    let (stack, stopping) = begin_stop(stack, None);
+    await_stop(&stack, stopping)
+}
+
+/// Asks a whole stack to stop.
+fn begin_stop(mut stack: Running, timeout: Option<Duration>) -> (Running, Result<Stopping>) {
+    let stopping = Stopping::begin(&mut stack.connection, Request::Shutdown, timeout);
+    (stack, stopping)
+}
+
+fn await_stop(stack: &Running, stopping: Result<Stopping>) -> Result<()> {
+    let profile = &stack.status.profile;
+    let failures = stopping
+        .and_then(Stopping::end)
         .with_context(|| format!("failed to stop {profile}"))?;
-    await_end(&stack.paths, &profile)?;
+    await_end(&stack.paths, profile)?;
     match stacks::failed(&failures) {
         Some(error) => Err(error.context(format!("something of {profile} is left"))),
         None => Ok(()),
@@ -85,26 +116,38 @@ pub(super) fn await_end(paths: &StackPaths, profile: &str) -> Result<()> {
     bail!("the keeper of {profile} has not ended; something that it cannot kill may be left");
 }
 
-/// Asks, and waits for the answer at most for `timeout`.
-fn ask_within(connection: &mut Connection, request: Request, timeout: Option<Duration>) -> Result<Vec<Failure>> {
-    let Some(timeout) = timeout else {
-        return connection.ask(request);
-    };
-    connection.send(request)?;
-    let mut receiving = connection.second()?;
-    let (sender, answers) = channel();
-    std::thread::spawn(move || sender.send(receiving.receive()));
-    match answers.recv_timeout(timeout) {
-        Ok(answer) => match answer? {
-            Reply::Done { failures } | Reply::Ended { failures } => Ok(failures),
-            other => bail!("unexpected answer: {other:?}"),
-        },
-        Err(RecvTimeoutError::Timeout) => {
-            bail!(
-                "not stopped within {}; it goes on stopping, `status` shows it",
-                format_duration(timeout)
-            )
+/// A supervisor that was asked to stop something.
+struct Stopping {
+    answer: Receiver<Result<Vec<Failure>>>,
+    /// How long it may take from the asking, and until when that is.
+    limit: Option<(Duration, Monotonic)>,
+}
+
+impl Stopping {
+    fn begin(connection: &mut Connection, request: Request, timeout: Option<Duration>) -> Result<Self> {
+        connection.send(request)?;
+        let mut receiving = connection.second()?;
+        let (sender, answer) = channel();
+        // Who waits for it may have given up.
+        std::thread::spawn(move || sender.send(receiving.done()));
+        let limit = timeout.map(|timeout| (timeout, clock::monotonic() + timeout));
+        Ok(Self { answer, limit })
+    }
+
+    /// Waits until it is done; who is left.
+    fn end(self) -> Result<Vec<Failure>> {
+        let Some((timeout, deadline)) = self.limit else {
+            return self.answer.recv()?;
+        };
+        match self.answer.recv_timeout(deadline.saturating_sub(clock::monotonic())) {
+            Ok(answer) => answer,
+            Err(RecvTimeoutError::Timeout) => {
+                bail!(
+                    "not stopped within {}; it goes on stopping, `status` shows it",
+                    format_duration(timeout)
+                )
+            }
+            Err(RecvTimeoutError::Disconnected) => Err(Unanswered::Closed.into()),
         }
-        Err(RecvTimeoutError::Disconnected) => Err(Unanswered::Closed.into()),
     }
 }

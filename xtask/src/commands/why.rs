@@ -82,8 +82,11 @@ fn stopped(workspace: &Workspace, args: &One) -> Result<u8> {
     let patterns = [args.service.clone()];
     let selection = logs::selection(workspace, args.profile.as_deref(), &patterns, &[])?;
     let lines = reader::last_words(&selection, STOPPED_LINES).context("failed to read the logs")?;
+    let profile = args.profile.as_deref();
     ui::print(&format!(
-        "no stack is running; `cargo xtask dev` starts one. The last of {}:\n",
+        "{}; {}. The last of {}:\n",
+        stacks::none_runs(profile),
+        stacks::how_to_start(profile),
         args.service
     ))?;
     ui::print_bytes(&ui::for_people(&selection).render(&lines))?;

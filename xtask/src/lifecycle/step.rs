@@ -351,7 +351,10 @@ impl Step<'_> {
 
     fn too_many(&self, exit: Exit) -> String {
         let (runs, limit) = (self.service.unstable, format_duration(self.policy.min_uptime));
-        format!("gave up after {runs} runs in a row shorter than {limit}; the last ended with {exit}")
+        match runs {
+            1 => format!("gave up after a run shorter than {limit}; it ended with {exit}"),
+            _ => format!("gave up after {runs} runs in a row shorter than {limit}; the last ended with {exit}"),
+        }
     }
 
     fn tree_gone(&mut self, run: RunId) {

@@ -9,7 +9,8 @@ use std::ffi::OsString;
 use std::io::{self, PipeReader, PipeWriter};
 use std::iter;
 use std::os::fd::AsRawFd;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt as _};
+use std::process::ExitStatus;
 use std::sync::mpsc::Sender;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -328,6 +329,15 @@ fn reap_one() -> Option<Death> {
         leader: leader.is_some(),
         run,
     })
+}
+
+impl From<ExitStatus> for Exit {
+    fn from(status: ExitStatus) -> Self {
+        match status.code() {
+            Some(code) => Self::Code(code),
+            None => Self::Signal(status.signal().unwrap_or_default()),
+        }
+    }
 }
 
 impl From<WaitStatus> for Exit {

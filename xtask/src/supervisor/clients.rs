@@ -311,7 +311,7 @@ impl Supervisor {
                 Fate::Failed(why) => why,
                 Fate::Open if late => match self.fleet.reason(*id).or_else(|| self.probe_error(*id)) {
                     Some(why) => format!("not in time: {why}"),
-                    None => "not in time".to_owned(),
+                    None => "not in time: it runs, and is not ready yet".to_owned(),
                 },
                 Fate::Open => return None,
             };

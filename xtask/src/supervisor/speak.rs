@@ -5,7 +5,7 @@ use crate::clock::Now;
 use crate::fleet::ServiceId;
 use crate::ipc::protocol::{Failure, Reply};
 use crate::ipc::server::ClientId;
-use crate::lifecycle::{RunId, signal_name};
+use crate::lifecycle::{RunId, State, signal_name};
 use crate::process;
 use rustix::io::Errno;
 use std::io::{ErrorKind, Write as _};
@@ -48,10 +48,7 @@ impl Supervisor {
             let Some(member) = self.fleet.get(id) else { continue };
             let told = match member.service.live_run() {
                 Some(run) => tell(self, id, run.id),
-                None => Err(format!(
-                    "it does not run ({}); `cargo xtask start` starts it",
-                    member.service.status()
-                )),
+                None => Err(self.does_not_run(id)),
             };
             if let (Err(reason), Some(member)) = (told, self.fleet.get(id)) {
                 let service = member.plan.name.clone();
@@ -59,6 +56,26 @@ impl Supervisor {
             }
         }
         failures
+    }
+}
+
+impl Supervisor {
+    /// That a service does not run, and why; or what would start it.
+    fn does_not_run(&self, id: ServiceId) -> String {
+        let Some(member) = self.fleet.get(id) else {
+            return "it does not run".to_owned();
+        };
+        let status = member.service.status();
+        match self.fleet.reason(id) {
+            _ if member.service.state == State::Stopped => {
+                format!(
+                    "it does not run ({status}); `cargo xtask start {}` starts it",
+                    member.plan.name
+                )
+            }
+            Some(reason) => format!("it does not run ({status}: {reason})"),
+            None => format!("it does not run ({status})"),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Runs tasks of `dev.toml` one after the other, their output on the terminal; what is fresh is skipped.
 
 use super::fresh::{self, Look, Place};
+use crate::lifecycle::Exit;
 use crate::plan::{TaskPlan, environment};
 use crate::process::resolve_program;
 use anyhow::{Context as _, Result, ensure};
@@ -54,6 +55,11 @@ fn one(sh: &Shell, task: &TaskPlan, shell: &BTreeMap<String, String>) -> Result<
         .stdout(std::io::stderr())
         .status()
         .with_context(|| format!("failed to run {}", program.display()))?;
-    ensure!(status.success(), "{} ended with {status}", program.display());
+    ensure!(
+        status.success(),
+        "{} ended with {}",
+        program.display(),
+        Exit::from(status)
+    );
     Ok(())
 }

@@ -57,7 +57,8 @@ fn facts(row: &ServiceStatus, details: &Details) -> Vec<String> {
     say(details.changed.clone());
     let unstable = (row.unstable_restarts > 0).then(|| {
         let (runs, limit) = (row.unstable_restarts, details.plan.policy.max_restarts);
-        format!("{runs} unstable runs in a row; {limit} are allowed (`max_restarts`)")
+        let plural = if runs == 1 { "" } else { "s" };
+        format!("{runs} unstable run{plural} in a row, {limit} allowed (`max_restarts`)")
     });
     say(unstable);
     let began = details.began_by.as_ref().filter(|_| row.pid.is_some());
