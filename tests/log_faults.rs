@@ -100,6 +100,26 @@ fn a_full_disk_stops_nobody_and_what_it_swallows_is_counted_and_said() {
 }
 
 #[test]
+fn a_log_that_cannot_be_read_hides_no_other_and_ends_nobody_who_follows() {
+    let project = on_demand(&["one", "two"], "").service("odd", "out hello", "min_uptime = 50\nout_file = \"odd\"");
+    fs::create_dir(project.path("odd")).unwrap();
+    let dev = project.start(&["dev"]);
+    project.wait_ready("web");
+    say(&project, "one");
+    dev.wait_for("one");
+    let run = project.run(&["logs", "--no-follow"]).ok();
+    run.prints(&["one"])
+        .says(&["warning: cannot read", "odd; its lines are left out"]);
+    // Also one that becomes so while somebody follows.
+    fs::remove_file(project.path(".dev/dev/logs/web-error.log")).unwrap();
+    fs::create_dir(project.path(".dev/dev/logs/web-error.log")).unwrap();
+    say(&project, "two");
+    dev.wait_for("two");
+    dev.press_ctrl_c();
+    dev.wait().ok();
+}
+
+#[test]
 fn a_directory_that_cannot_be_made_stops_nobody() {
     let project = on_demand(&["lost", "also", "kept"], "out_file = \"log/web.log\"").file("log", "in its place");
     project.up();

@@ -589,6 +589,38 @@ fn raw_puts_long_lines_together_and_unfinished_ones_are_shown() {
 }
 
 #[test]
+fn who_follows_chosen_lines_sees_a_line_once_it_is_whole() {
+    let project = Project::new().service(
+        "web",
+        "part 'listening ' wait-for go out 'on 80' wait-for end",
+        "min_uptime = 50",
+    );
+    project.up();
+    let logs = project.start(&["logs", "-n", "0", "--grep", "listening on|ready"]);
+    let all = project.start(&["logs", "--out"]);
+    // Who wants all lines sees it unfinished: by then the others have looked at it, too, or will see it whole.
+    all.wait_for("listening ");
+    project.write("go", "");
+    logs.wait_for("listening on 80");
+    for follower in [logs, all] {
+        follower.press_ctrl_c();
+        follower.wait().ok();
+    }
+}
+
+#[test]
+fn who_counts_the_past_lines_still_follows_the_events() {
+    let project = Project::new().service("web", "out hello exit-when crash 3", "min_uptime = 50");
+    project.up();
+    let logs = project.start(&["logs", "-n", "1"]);
+    logs.wait_for("hello");
+    project.write("crash", "");
+    logs.wait_for("ended with exit code 3");
+    logs.press_ctrl_c();
+    logs.wait().ok();
+}
+
+#[test]
 fn a_terminal_shows_time_level_message_and_matches() {
     let project = Project::new().service(
         "web",

@@ -117,6 +117,7 @@ impl Session<'_> {
     /// What follows the logs from now on, and their last lines: what somebody who joins a running stack has missed.
     fn follower(&self, plan: &Plan) -> Result<(Follower<'_>, Vec<Line>)> {
         let selection = logs::of_plan(plan, self.paths);
+        logs::tell_unreadable(&selection);
         let (earlier, follow) = reader::last(&selection, EARLIER_LINES).context("failed to read the logs")?;
         let style = if self.args.json {
             Style::Json

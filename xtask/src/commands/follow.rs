@@ -90,7 +90,7 @@ impl<'a> Follower<'a> {
             self.grace.limit(now)
         };
         let stays = self.print_until(limit)?;
-        let mut unfinished = if self.style.shows_unfinished() {
+        let mut unfinished = if self.style.shows_unfinished() && !self.follow.is_filtered() {
             self.follow.unfinished()
         } else {
             0
@@ -281,6 +281,7 @@ pub(super) fn follow(
     receive_all(connection, to(by.sender()))?;
     let profile = by.profile();
     let mut interrupts = 0;
+    let mut unprinted: Option<anyhow::Error> = None;
     let mut failed = Vec::new();
     // From Ctrl-C on the supervisor owes signs of life.
     let mut silent_at = None;
@@ -307,7 +308,10 @@ pub(super) fn follow(
                 }
             }
             Wake::Reply(Ok(Reply::Status(stack))) => by.others(&stack, &failed),
-            Wake::Reply(Ok(Reply::Ended { failures })) => return end(follower, &failures, interrupts, by),
+            Wake::Reply(Ok(Reply::Ended { failures })) => {
+                let code = end(follower, &failures, interrupts, by)?;
+                return unprinted.map_or(Ok(code), |error| Err(error.context("the stack was stopped")));
+            }
             Wake::Reply(Ok(
                 Reply::Working | Reply::Leaving | Reply::Refused(_) | Reply::Invocation(_) | Reply::Details(_),
             )) => {}
@@ -324,11 +328,15 @@ pub(super) fn follow(
                 interrupt(&mut asking, interrupts, &profile)?;
             }
         }
-        if follower.print().is_err() && interrupts == 0 {
-            // Nobody reads any more: the terminal is gone, or `| head` has seen enough.
+        if let Err(error) = follower.print()
+            && interrupts == 0
+        {
+            // That nobody reads any more, as the terminal is gone or `| head` has seen enough, is no failure of ours; a full disk is.
+            let error = (!error.is::<ui::NobodyReads>()).then_some(error);
             if !owner {
-                return Ok(0);
+                return error.map_or(Ok(0), Err);
             }
+            unprinted = error;
             interrupts = 1;
             silent_at = Some(clock::monotonic() + SILENCE);
             asking.send(Request::Leave)?;

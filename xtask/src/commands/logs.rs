@@ -40,15 +40,22 @@ pub(super) fn run(workspace: &Workspace, args: &Logs) -> Result<u8> {
         None => Some(LINES),
         some => some,
     };
+    tell_unreadable(&selection);
+    let mut past = selection.clone();
+    if args.lines.is_some() {
+        // Whoever counts lines means those of the services.
+        past.events.clear();
+    }
     if args.no_follow || span.until.is_some() {
-        show(&selection, lines, &style).context("failed to read the logs")?;
+        show(&past, lines, &style).context("failed to read the logs")?;
         return Ok(0);
     }
     let begin = match lines {
-        Some(lines) => reader::last(&selection, lines),
-        None => reader::all(&selection).map(|follow| (Vec::new(), follow)),
+        Some(lines) => reader::last(&past, lines),
+        None => reader::all(&past).map(|follow| (Vec::new(), follow)),
     };
-    let (earlier, follow) = begin.context("failed to read the logs")?;
+    let (earlier, mut follow) = begin.context("failed to read the logs")?;
+    follow.join(&selection);
     ui::print_bytes(&style.render(&earlier))?;
     let (sender, wakes) = channel();
     let interrupts = sender.clone();
@@ -75,6 +82,16 @@ pub(super) fn run(workspace: &Workspace, args: &Logs) -> Result<u8> {
                 return Ok(0);
             }
         }
+    }
+}
+
+/// Says which logs cannot be read.
+pub(super) fn tell_unreadable(selection: &Selection) {
+    for log in reader::unreadable(selection) {
+        ui::tell(&format!(
+            "warning: cannot read {}; its lines are left out",
+            log.display()
+        ));
     }
 }
 
@@ -128,7 +145,7 @@ fn last_crash(workspace: &Workspace, profile: Option<&str>, service: &str) -> Re
     }
 }
 
-/// What the options ask for. The supervisor's events stand between the lines, unless the lines are counted or chosen.
+/// What the options ask for. The supervisor's events stand between the lines, unless the lines are chosen by their stream.
 fn selection_of(workspace: &Workspace, args: &Logs, span: Span) -> Result<Selection> {
     let streams = match (args.out, args.err) {
         (true, _) => vec![Stream::Out],
@@ -136,7 +153,7 @@ fn selection_of(workspace: &Workspace, args: &Logs, span: Span) -> Result<Select
         (false, false) => Vec::new(),
     };
     let mut selection = selection(workspace, args.profile.as_deref(), &args.services, &streams)?;
-    if args.raw || args.lines.is_some() || !streams.is_empty() {
+    if args.raw || !streams.is_empty() {
         selection.events.clear();
     }
     selection.span = span;

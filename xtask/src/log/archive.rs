@@ -48,6 +48,21 @@ pub(super) fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
+/// Opens the file that lies at `log`; none where there is none that can be read: nothing, another user's, or a directory, a pipe, a
+/// device. One log that cannot be read keeps nobody from the others. Never blocks.
+pub(super) fn readable(log: &Path) -> io::Result<Option<File>> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    options.custom_flags(i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0));
+    match options.open(log) {
+        Ok(file) => Ok(file.metadata()?.is_file().then_some(file)),
+        Err(error) if is_absent(&error) || error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
+        // A socket.
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => Ok(None),
+        Err(error) => Err(context(&error, "open", log)),
+    }
+}
+
 /// The name of the file at `path`.
 pub(super) fn name_of(path: &Path) -> &str {
     path.file_name().and_then(|name| name.to_str()).unwrap_or("log")
@@ -259,13 +274,16 @@ impl Snapshot {
     pub(super) fn take(log: &Path) -> io::Result<Snapshot> {
         let mut tries = 0;
         loop {
-            let current = found(File::open(log)).map_err(|error| context(&error, "open", log))?;
-            let rotated = rotations(log).map_err(|error| context(&error, "list the files of", log))?;
-            let opened = current
-                .as_ref()
-                .map(|file| file.metadata().map(|data| identity(&data)))
-                .transpose()?;
-            let now = found(fs::metadata(log))?.map(|data| identity(&data));
+            let current = readable(log)?;
+            let rotated = match rotations(log) {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Vec::new(),
+                rotated => rotated.map_err(|error| context(&error, "list the files of", log))?,
+            };
+            let who = |file: &Option<File>| {
+                let data = file.as_ref().map(File::metadata).transpose()?;
+                Ok::<_, io::Error>(data.map(|data| identity(&data)))
+            };
+            let (opened, now) = (who(&current)?, who(&readable(log)?)?);
             tries += 1;
             // A writer that rotates faster than a directory can be listed wins: the last look is as good as any.
             if opened == now || tries == 1000 {

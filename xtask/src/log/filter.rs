@@ -16,8 +16,14 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whether a line with this text is wanted.
+    /// Whether it leaves any line out.
+    pub fn chooses(&self) -> bool {
+        self.level.is_some() || self.pattern.is_some()
+    }
+
+    /// Whether a line with this text is wanted; a `\r` at its end is none of it.
     pub fn keeps(&self, stream: LineStream, text: &[u8]) -> bool {
+        let text = text.strip_suffix(b"\r").unwrap_or(text);
         let says = |pattern: &Regex| pattern.is_match(&escape::strip(text));
         self.pattern.as_ref().is_none_or(says) && self.level.is_none_or(|least| level(stream, text) >= Some(least))
     }
@@ -77,6 +83,10 @@ mod tests {
         };
         assert!(filter.keeps(LineStream::Event, b"\x1b[31merror\x1b[0m: x"));
         assert!(!filter.keeps(LineStream::Out, b"error: xy"));
+        assert!(
+            filter.keeps(LineStream::Out, b"error: x\r"),
+            "a line may end as on Windows"
+        );
         assert!(Filter::default().keeps(LineStream::Out, b""));
     }
 }

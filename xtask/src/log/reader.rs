@@ -116,6 +116,17 @@ impl LogInput {
     }
 }
 
+/// The logs of which there is something that cannot be read: they count as empty.
+pub fn unreadable(selection: &Selection) -> Vec<PathBuf> {
+    let logs = selection.logs.iter().map(|log| &log.path);
+    let is_unreadable =
+        |log: &&PathBuf| log.symlink_metadata().is_ok() && !matches!(archive::readable(log), Ok(Some(_)));
+    let mut unreadable: Vec<PathBuf> = logs.filter(is_unreadable).cloned().collect();
+    unreadable.sort_unstable();
+    unreadable.dedup();
+    unreadable
+}
+
 /// The last `lines` lines of all logs together, oldest first, and what comes after exactly those; unfinished lines come with it.
 ///
 /// Reads from the ends, so that the size of the files does not matter. Errors name the file that could not be read; a missing one is
@@ -245,6 +256,11 @@ impl Follow {
     /// Whether all lines come from one file, so that none can come in the wrong order.
     pub fn is_single(&self) -> bool {
         self.tails.len() == 1
+    }
+
+    /// Whether only some lines are wanted: what has come of an unfinished one cannot be judged.
+    pub fn is_filtered(&self) -> bool {
+        self.tails.iter().any(Tail::is_filtered)
     }
 
     /// How many bytes of unfinished lines were found.

@@ -77,6 +77,11 @@ impl Stamp {
                 "`{format}` begins or ends with white space; remove it, a space follows each stamp"
             ));
         }
+        if !format.replace("%%", "").contains('%') {
+            return Err(format!(
+                "`{format}` says nothing of the time; write a strftime format such as `%Y-%m-%d %H:%M:%S`"
+            ));
+        }
         let wrong = |error: jiff::Error| format!("`{format}` is not a strftime format: {error}");
         let mut own = Own {
             format: format.to_owned(),
@@ -256,7 +261,6 @@ mod tests {
             ("%I:%M", "10:05", None),
             ("%Y-%m-%d", "2026-11-23", None),
             ("%A", "Monday", None),
-            ("web>", "web>", None),
         ] {
             let own = own(format);
             let line = [&own.prefix(now)[..], b" \xff text "].concat();
@@ -303,6 +307,8 @@ mod tests {
     fn what_cannot_be_read_back_is_refused() {
         for (format, said) in [
             ("%!", "not a strftime format"),
+            ("YYYY-MM-DD HH:mm:ss", "says nothing of the time"),
+            ("100%%", "says nothing of the time"),
             ("%H:%M %Z", "write %z for %Z"),
             ("%Y ", "begins or ends with white space"),
             ("%H%n%M", "more than one line"),

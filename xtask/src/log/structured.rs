@@ -75,7 +75,8 @@ const EARLIEST: f64 = 1e9;
 pub fn fields(text: &[u8]) -> Option<Map<String, Value>> {
     let text = text.trim_ascii();
     if text.starts_with(b"{") {
-        return serde_json::from_slice(text).ok();
+        // A byte that is no UTF-8 makes no other record of it.
+        return serde_json::from_str(&String::from_utf8_lossy(text)).ok();
     }
     // Cheap to see, and nearly every line ends here.
     memchr::memchr(b'=', text)?;
@@ -243,6 +244,12 @@ fn unquote(text: &str) -> Option<(String, &str)> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_byte_that_is_no_utf8_hides_no_record() {
+        let fields = fields(b"{\"level\":50,\"msg\":\"caf\xe9 failed\"}").unwrap();
+        assert_eq!(level(&fields), Some(Level::Error));
+    }
 
     #[test]
     fn the_level_is_found_however_it_is_written() {

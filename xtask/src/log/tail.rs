@@ -4,7 +4,7 @@
 //! until it is whole, or asked for.
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::sync::Arc;
 
@@ -96,6 +96,11 @@ impl Tail {
     /// What the lines are and where they come from.
     pub(super) fn origin(&mut self) -> &mut Origin {
         &mut self.origin
+    }
+
+    /// Whether only some lines are wanted.
+    pub(super) fn is_filtered(&self) -> bool {
+        self.origin.filter.chooses()
     }
 
     /// How many bytes of an unfinished line have been read.
@@ -224,7 +229,7 @@ impl Tail {
                 let start = start_of(&file, from, stamps)?;
                 Source::Current(Current::new(file, start)?)
             }
-            None if archive::found(fs::metadata(&self.origin.path))?.is_none() => {
+            None if archive::readable(&self.origin.path)?.is_none() => {
                 self.over = self.ends.is_some();
                 return Ok(false);
             }

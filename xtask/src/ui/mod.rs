@@ -30,7 +30,8 @@ pub fn print_bytes(bytes: &[u8]) -> Result<()> {
     }
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(NobodyReads.into()),
+        // A terminal takes everything, until it is gone.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe || stdout.is_terminal() => Err(NobodyReads.into()),
         written @ (Ok(()) | Err(_)) => written.context("failed to write to stdout"),
     }
 }
