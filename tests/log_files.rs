@@ -308,6 +308,14 @@ fn no_two_streams_share_a_file() {
 }
 
 #[test]
+fn no_log_is_a_file_of_our_own() {
+    for own in ["dev.toml", ".dev/saved.json", ".dev/dev/supervisor.log"] {
+        let project = Project::new().service("web", "", &format!("error_file = \"{own}\""));
+        project.run(&["check"]).code(1).says(&[own, "cannot be a log file"]);
+    }
+}
+
+#[test]
 fn both_outputs_of_a_service_may_share_a_file() {
     let project = Project::new().service(
         "web",

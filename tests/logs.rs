@@ -472,6 +472,7 @@ fn lines_are_chosen_by_time_level_and_pattern() {
         assert_eq!(logs(&["--grep", "^web (h|o)"]), all[..2], "{state}");
         assert_eq!(logs(&["--level", "warn"]), all[1..3], "{state}");
         assert_eq!(logs(&["--level", "error", "web"]), all[2..3], "{state}");
+        assert_eq!(logs(&["--level", "50", "web"]), all[2..3], "{state}");
         assert_eq!(logs(&["--level", "debug"]), all, "{state}");
         assert_eq!(logs(&["--around", "web"]), all, "{state}");
         assert_eq!(logs(&["--around", "web", "api"]), all[4..], "{state}");

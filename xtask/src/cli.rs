@@ -446,7 +446,8 @@ pub enum Engine {
 }
 
 fn parse_level(text: &str) -> Result<Level, String> {
-    Level::from_word(text).ok_or_else(|| "write trace, debug, info, warn, error or fatal".to_owned())
+    Level::from_text(text)
+        .ok_or_else(|| "write trace, debug, info, warn, error or fatal, or pino's number for one".to_owned())
 }
 
 fn parse_pair(text: &str) -> Result<(String, String), String> {

@@ -34,8 +34,15 @@ impl Level {
         }
     }
 
-    /// The level a word names, in any case: `warn`, `WARNING`, `E`, `critical`.
-    pub fn from_word(word: &str) -> Option<Level> {
+    /// The level a word names, in any case (`warn`, `WARNING`, `E`, `critical`), or a number of pino and bunyan.
+    pub fn from_text(text: &str) -> Option<Level> {
+        match text.parse::<f64>() {
+            Ok(number) if number.is_finite() => Some(Self::from_number(number)),
+            Ok(_) | Err(_) => Self::from_word(text),
+        }
+    }
+
+    fn from_word(word: &str) -> Option<Level> {
         Some(match word.to_ascii_lowercase().as_str() {
             "trace" | "t" => Level::Trace,
             "debug" | "d" | "verbose" => Level::Debug,
@@ -93,18 +100,11 @@ fn keyed_level(fields: &Map<String, Value>) -> Option<(&'static str, Level)> {
     LEVEL_KEYS.iter().find_map(|key| {
         let level = match fields.get(*key)? {
             Value::Number(number) => number.as_f64().map(Level::from_number),
-            Value::String(word) => level_of(word),
+            Value::String(word) => Level::from_text(word),
             Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
         };
         Some((*key, level?))
     })
-}
-
-fn level_of(text: &str) -> Option<Level> {
-    match text.parse() {
-        Ok(number) => Some(Level::from_number(number)),
-        Err(_) => Level::from_word(text),
-    }
 }
 
 /// Takes the message out of the fields.

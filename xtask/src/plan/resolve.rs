@@ -56,6 +56,7 @@ pub fn resolve(
     resolver.link(&mut services, &listed, &instances);
     let builds = resolver.builds(&resolved, &services);
     resolver.unique_logs(&services);
+    resolver.foreign_logs(&services, file, &[&state_dir, &state_dir.join(&name)]);
     resolver.unique_ports(&services);
     if !resolver.problems.is_empty() {
         return Err(Problems(config.file.clone(), resolver.problems));
@@ -246,6 +247,23 @@ impl<'a> Resolver<'a> {
                         None,
                         format!("`{owner}` and `{name}` both declare port {port}; change one"),
                     );
+                }
+            }
+        }
+    }
+
+    /// No log is `dev.toml`, or lies beside our own files: state, events.
+    fn foreign_logs(&mut self, services: &[ServicePlan], config: &Path, own: &[&Path]) {
+        for service in services {
+            for path in service.out_file.iter().chain(&service.error_file) {
+                let is_own = path == config || path.parent().is_some_and(|dir| own.contains(&dir));
+                if is_own {
+                    let message = format!(
+                        "[services.{}] {} cannot be a log file: it is one of our own, or lies beside them; choose another",
+                        service.name,
+                        path.display()
+                    );
+                    self.problem(None, message);
                 }
             }
         }
