@@ -256,6 +256,8 @@ impl Supervisor {
             );
         }
         self.note(clock::wall(), None, "the stack is down; the supervisor ends");
+        // The keeper does that, too, unless it was killed.
+        process::remove_cgroups(self.own.pid);
         // What cannot be removed is cleared by the next command.
         let _ = crate::paths::remove_if_there(&self.paths.socket);
         if failures.is_empty() {

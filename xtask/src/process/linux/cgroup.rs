@@ -114,11 +114,26 @@ fn tend(news: &Receiver<News>) {
 
 /// The cgroup for those of all runs. One that is there was left by a process that had this pid before.
 fn make_ours() -> Option<&'static Path> {
-    let path = own_cgroup()?.join(format!("{PREFIX}{}", std::process::id()));
+    let own = own_cgroup()?;
+    sweep(&own);
+    let path = own.join(format!("{PREFIX}{}", std::process::id()));
     if !path.is_dir() {
         fs::create_dir(&path).ok()?;
     }
     Some(OURS.get_or_init(|| path))
+}
+
+/// Removes what supervisors left whose keepers were killed with them, and after whom nobody has cleared up.
+fn sweep(own: &Path) {
+    for entry in fs::read_dir(own).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let supervisor = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(PREFIX)?.parse::<u32>().ok());
+        if supervisor.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
+            remove(&entry.path());
+        }
+    }
 }
 
 fn enter(cgroup: &Path, leader: Identity) {
