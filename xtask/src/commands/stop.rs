@@ -117,29 +117,35 @@ pub(super) fn await_end(paths: &StackPaths, profile: &str) -> Result<()> {
 }
 
 /// A supervisor that was asked to stop something.
-struct Stopping {
-    answer: Receiver<Result<Vec<Failure>>>,
-    /// How long it may take from the asking, and until when that is.
-    limit: Option<(Duration, Monotonic)>,
+enum Stopping {
+    /// It may take its time.
+    Unlimited(Connection),
+    /// It may take so long, which is until then.
+    Limited(Receiver<Result<Vec<Failure>>>, Duration, Monotonic),
 }
 
 impl Stopping {
     fn begin(connection: &mut Connection, request: Request, timeout: Option<Duration>) -> Result<Self> {
         connection.send(request)?;
         let mut receiving = connection.second()?;
+        let Some(timeout) = timeout else {
+            return Ok(Self::Unlimited(receiving));
+        };
         let (sender, answer) = channel();
-        // Who waits for it may have given up.
-        std::thread::spawn(move || sender.send(receiving.done()));
-        let limit = timeout.map(|timeout| (timeout, clock::monotonic() + timeout));
-        Ok(Self { answer, limit })
+        std::thread::Builder::new()
+            // Who waits for it may have given up.
+            .spawn(move || sender.send(receiving.done()))
+            .context("failed to start a thread")?;
+        Ok(Self::Limited(answer, timeout, clock::monotonic() + timeout))
     }
 
     /// Waits until it is done; who is left.
     fn end(self) -> Result<Vec<Failure>> {
-        let Some((timeout, deadline)) = self.limit else {
-            return self.answer.recv()?;
+        let (answer, timeout, deadline) = match self {
+            Self::Unlimited(mut receiving) => return receiving.done(),
+            Self::Limited(answer, timeout, deadline) => (answer, timeout, deadline),
         };
-        match self.answer.recv_timeout(deadline.saturating_sub(clock::monotonic())) {
+        match answer.recv_timeout(deadline.saturating_sub(clock::monotonic())) {
             Ok(answer) => answer,
             Err(RecvTimeoutError::Timeout) => {
                 bail!(
