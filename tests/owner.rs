@@ -1,6 +1,6 @@
 //! Who owns a stack: the `dev` that started it, until it ends, in whatever way it ends.
 
-use crate::support::{Project, Signal, Terminal, free_port, is_free, pid};
+use crate::support::{Project, Running, Signal, Terminal, free_port, is_alive, is_free, pid, wait_until};
 
 fn web(port: u16) -> Project {
     Project::new().service(
@@ -49,6 +49,38 @@ fn ctrl_c_while_it_builds_exits_130_and_is_no_failure_of_the_task() {
     dev.press_ctrl_c();
     let run = dev.wait().code(130);
     assert!(!run.stderr.contains("error: "), "{run}");
+    project.wait_nothing_left();
+}
+
+/// A `dev` that is at a task, a shell with this script, and the shell's pid.
+fn building(script: &str) -> (Project, Running, u32) {
+    let project = Project::new()
+        .service("web", "", "build = \"slow\"")
+        .toml(&format!("[tasks.slow]\nscript = \"sh\"\nargs = ['-c', '{script}']"));
+    let dev = project.start(&["dev"]);
+    let task = project.pid_in("begun");
+    (project, dev, task)
+}
+
+#[test]
+fn a_signal_to_dev_alone_while_it_builds_ends_the_task_with_its_children() {
+    let (project, dev, task) = building("sleep 1000 & echo $! > inner; echo $$ > new; mv new begun; wait");
+    dev.signal(Signal::INT);
+    let run = dev.wait().code(130);
+    assert!(!run.stderr.contains("error: "), "{run}");
+    assert!(!is_alive(task) && !is_alive(project.pid_in("inner")));
+    project.wait_nothing_left();
+}
+
+#[test]
+fn a_second_signal_while_it_builds_kills_a_task_that_does_not_end() {
+    let (project, dev, task) =
+        building("trap \": > told\" TERM; echo $$ > new; mv new begun; while :; do sleep 0.1; done");
+    dev.signal(Signal::TERM);
+    wait_until("the task is told", || project.path("told").exists().then_some(()));
+    dev.signal(Signal::TERM);
+    dev.wait().code(130);
+    assert!(!is_alive(task));
     project.wait_nothing_left();
 }
 

@@ -11,10 +11,13 @@ use crate::lifecycle::Monotonic;
 use crate::log::reader::{self, Line};
 use crate::paths::StackPaths;
 use crate::plan::{Invocation, Options, Plan};
+use crate::process::{self, Signal};
 use crate::ui::style::Style;
 use crate::{clock, signal, tasks, ui};
 use anyhow::{Context as _, Result, bail};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How many of its last lines a service that failed is shown with.
@@ -29,9 +32,21 @@ const EARLIER_LINES: usize = 20;
 pub(super) fn run(workspace: &Workspace, args: Dev) -> Result<u8> {
     let (sender, wakes) = channel();
     let interrupts = sender.clone();
+    let building = Arc::new(Mutex::new(false));
+    let (is_building, times) = (building.clone(), AtomicU32::new(0));
     signal::on_termination(move || {
         // The loop that listens may be over: then the command is about to end anyway.
         let _ = interrupts.send(Wake::Interrupted);
+        // In this order: who has stopped building sees that there was an interrupt, and starts nothing that could be hit. The
+        // terminal's Ctrl-C reaches the task, too, but what is sent to us alone does not. Locked: who waits for the task stays until all
+        // of it is told.
+        let is_building = locked(&is_building);
+        if *is_building {
+            let is_first = times.fetch_add(1, Ordering::SeqCst) == 0;
+            let signal = if is_first { Signal::TERM } else { Signal::KILL };
+            // What cannot be looked at goes on to its end.
+            let _ = process::signal_descendants(signal);
+        }
     })?;
     let profile = if args.caddy {
         Some("caddy")
@@ -51,7 +66,12 @@ pub(super) fn run(workspace: &Workspace, args: Dev) -> Result<u8> {
     let paths = workspace.stack(&plan.profile)?;
     let taken_ids = replace::make_room(&paths, &plan, args.replace)?;
     let began = clock::monotonic();
+    *locked(&building) = true;
+    if matches!(wakes.try_recv(), Ok(Wake::Interrupted)) {
+        return Ok(follow::KILLED);
+    }
     let built = tasks::build::run(&plan.builds, &invocation.shell, &workspace.place());
+    *locked(&building) = false;
     // The terminal's Ctrl-C ends the task, too: that is no failure of its. Its news may come a moment after the task's end.
     let limit = if built.is_err() {
         INTERRUPT_LIMIT
@@ -71,6 +91,10 @@ pub(super) fn run(workspace: &Workspace, args: Dev) -> Result<u8> {
         build_began: began,
     };
     session.start(&plan, &invocation, taken_ids)
+}
+
+fn locked(is: &Mutex<bool>) -> MutexGuard<'_, bool> {
+    is.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One `dev` at work.

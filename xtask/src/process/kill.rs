@@ -105,6 +105,18 @@ pub fn kill_descendants() -> io::Result<Killed> {
     kill_all(&[], |snapshot| snapshot.descendants_of(std::process::id()))
 }
 
+/// Sends a signal to everything that is below this process now.
+///
+/// # Errors
+/// See [`snapshot`].
+pub fn signal_descendants(signal: Signal) -> io::Result<()> {
+    for process in snapshot()?.descendants_of(std::process::id()) {
+        // One that refuses it is left to whoever asked.
+        let _ = os::send(process.identity, signal);
+    }
+    Ok(())
+}
+
 /// Kills everything that carries the mark of this supervisor, see [`Snapshot::tagged`].
 ///
 /// # Errors
