@@ -239,35 +239,39 @@ impl Fleet {
     }
 
     /// Moves every service as far as the others let it, until nothing moves any more.
-    /// It ends: a launch or a halt takes the service out of the state that allowed it.
+    /// It ends: each move takes the service out of the state that allowed it.
     fn reconcile(&mut self, now: Now) -> Vec<Task> {
         let mut tasks = Vec::new();
         loop {
-            self.members
-                .retain(|_, member| !(member.leaving && member.service.state == State::Stopped));
-            let mut is_settled = true;
-            for id in self.members.keys().copied().collect::<Vec<_>>() {
+            // Each of a hundred launches comes by here: one look over all, and a closer one at those few that can move.
+            let movable = |member: &Member| has_left(member) || takes_next_plan(member) || self.due(member).is_some();
+            let ids: Vec<ServiceId> = self
+                .members
+                .iter()
+                .filter(|(_, member)| movable(member))
+                .map(|(id, _)| *id)
+                .collect();
+            if ids.is_empty() {
+                return tasks;
+            }
+            self.members.retain(|_, member| !has_left(member));
+            for id in ids {
                 self.renew_plan(id);
                 let Some(event) = self.members.get(&id).and_then(|member| self.due(member)) else {
                     continue;
                 };
-                is_settled = false;
                 if let Event::Go(run) = event {
                     self.last_run = run.0;
                     self.remember_dependencies(id);
                 }
                 tasks.extend(self.step(id, event, now));
             }
-            if is_settled {
-                return tasks;
-            }
         }
     }
 
     /// Gives a service that does not run its next plan.
     fn renew_plan(&mut self, id: ServiceId) {
-        if let Some(member) = self.members.get_mut(&id)
-            && !member.service.is_active()
+        if let Some(member) = self.members.get_mut(&id).filter(|member| takes_next_plan(member))
             && let Some(plan) = member.incoming.take()
         {
             member.plan = plan;
@@ -359,6 +363,16 @@ impl Fleet {
             }
         })
     }
+}
+
+/// Whether it is gone from the plan, and nothing of it runs.
+fn has_left(member: &Member) -> bool {
+    member.leaving && member.service.state == State::Stopped
+}
+
+/// Whether nothing of its old plan runs where there is a next one.
+fn takes_next_plan(member: &Member) -> bool {
+    member.incoming.is_some() && !member.service.is_active()
 }
 
 /// Whether its run is to end: the user wants it down, or a restart is due.
