@@ -2,6 +2,7 @@
 
 use super::workspace::{Workspace, invocation};
 use crate::config::Problems;
+use crate::config::units::format_count;
 use crate::plan::{self, Options};
 use crate::ui;
 use anyhow::Result;
@@ -23,11 +24,10 @@ pub(super) fn run(workspace: &Workspace) -> Result<u8> {
     if !problems.is_empty() {
         return Err(Problems(config.file, problems).into());
     }
-    let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
     let parts = [
-        count(config.services.len(), "service"),
-        count(config.tasks.len(), "task"),
-        count(profiles.len(), "profile"),
+        format_count(config.services.len(), "service"),
+        format_count(config.tasks.len(), "task"),
+        format_count(profiles.len(), "profile"),
     ];
     ui::print(&format!("{}: ok: {}\n", config.file, parts.join(", ")))?;
     Ok(0)

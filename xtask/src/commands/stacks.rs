@@ -1,11 +1,11 @@
 //! The running stacks of a workspace: finding their supervisors, asking for their status.
 
 use super::workspace::Workspace;
-use crate::config::did_you_mean;
 use crate::ipc::client::{Connection, Unanswered};
 use crate::ipc::protocol::{Failure, Reply, Request, SILENCE, Stack};
 use crate::lifecycle::Monotonic;
 use crate::paths::{Lock, StackPaths, remove_if_there};
+use crate::plan::no_such_profile;
 use crate::supervisor::State;
 use crate::{clock, process};
 use anyhow::{Context as _, Result, bail, ensure};
@@ -124,9 +124,8 @@ fn named(mut names: Vec<String>, profile: Option<&str>) -> Result<Vec<String>> {
     if let Some(profile) = profile {
         ensure!(
             names.iter().any(|name| name == profile),
-            "no profile `{profile}`; there is {}{}",
-            names.join(", "),
-            did_you_mean(profile, names.iter().map(String::as_str))
+            "{}",
+            no_such_profile(profile, &names)
         );
         names.retain(|name| name == profile);
     }
@@ -190,7 +189,7 @@ pub(super) fn running_or_error(workspace: &Workspace, profile: Option<&str>) -> 
 
 /// An error where nothing runs.
 pub(super) fn some(running: Vec<Running>, profile: Option<&str>) -> Result<Vec<Running>> {
-    ensure!(!running.is_empty(), "{}; {}", none_runs(profile), how_to_start(profile));
+    ensure!(!running.is_empty(), "{}", none_runs_yet(profile));
     Ok(running)
 }
 
@@ -202,12 +201,13 @@ pub(super) fn none_runs(profile: Option<&str>) -> String {
     }
 }
 
-/// What to do about it.
-pub(super) fn how_to_start(profile: Option<&str>) -> String {
-    match profile {
+/// The same, and what to do about it.
+pub(super) fn none_runs_yet(profile: Option<&str>) -> String {
+    let start = match profile {
         Some(profile) => format!("`cargo xtask dev -p {profile}` starts it"),
         None => "`cargo xtask dev` starts one".to_owned(),
-    }
+    };
+    format!("{}; {start}", none_runs(profile))
 }
 
 /// All running stacks of this user, whatever their workspace, as far as they answer.

@@ -10,12 +10,11 @@ use anyhow::Result;
 pub(super) fn run(workspace: &Workspace, args: &Status) -> Result<u8> {
     let (running, silent) = stacks::answering(workspace, args.profile.as_deref(), Look::Measured)?;
     let stacks: Vec<Stack> = running.into_iter().map(|running| running.status).collect();
-    let profile = args.profile.as_deref();
     match (stacks.is_empty(), silent.is_empty()) {
         // Nothing is known: an empty list would say that none runs.
         (true, false) => {}
         _ if args.json => ui::print(&json(stacks)?)?,
-        (true, true) => anstream::eprintln!("{}; {}", stacks::none_runs(profile), stacks::how_to_start(profile)),
+        (true, true) => anstream::eprintln!("{}", stacks::none_runs_yet(args.profile.as_deref())),
         (false, _) => ui::print(&ui::table::render(&stacks))?,
     }
     stacks::unanswered(&silent).map_or(Ok(0), Err)

@@ -82,11 +82,9 @@ fn stopped(workspace: &Workspace, args: &One) -> Result<u8> {
     let patterns = [args.service.clone()];
     let selection = logs::selection(workspace, args.profile.as_deref(), &patterns, &[])?;
     let lines = reader::last_words(&selection, STOPPED_LINES).context("failed to read the logs")?;
-    let profile = args.profile.as_deref();
     ui::print(&format!(
-        "{}; {}. The last of {}:\n",
-        stacks::none_runs(profile),
-        stacks::how_to_start(profile),
+        "{}. The last of {}:\n",
+        stacks::none_runs_yet(args.profile.as_deref()),
         args.service
     ))?;
     ui::print_bytes(&ui::for_people(&selection).render(&lines))?;

@@ -110,6 +110,12 @@ pub fn parse_size(text: &str) -> Result<Size, String> {
         .map_err(|_| format!("the size `{text}` is too large"))
 }
 
+/// A count of things as people write it: `1 run`, `2 runs`.
+pub fn format_count<N: fmt::Display + PartialEq + From<u8>>(count: N, thing: &str) -> String {
+    let plural = if count == N::from(1) { "" } else { "s" };
+    format!("{count} {thing}{plural}")
+}
+
 /// The two longest units of a duration, rounded down: `5d3h`, `3h12m`, `2m`, `1m30s`, `45s`, `1.5s`, `850ms`, `0s`.
 pub fn format_duration(duration: Duration) -> String {
     let millis = duration.as_millis();

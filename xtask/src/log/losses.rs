@@ -1,5 +1,6 @@
 //! What a log could not take: counted while it cannot be written, and put into words for the log itself and for `status`.
 
+use crate::config::units::format_count;
 use std::fmt;
 use std::io;
 
@@ -48,9 +49,8 @@ impl Lost {
 
 impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plural = |count: u64| if count == 1 { "" } else { "s" };
-        let Lost { bytes, lines } = *self;
-        write!(f, "{bytes} byte{} ({lines} line{})", plural(bytes), plural(lines))
+        let (bytes, lines) = (format_count(self.bytes, "byte"), format_count(self.lines, "line"));
+        write!(f, "{bytes} ({lines})")
     }
 }
 

@@ -14,7 +14,7 @@ pub mod view;
 
 pub use container::{BuildPlan, ContainerPlan, Written, base_name, written};
 pub use environment::{Origin, Origins, ReadFile};
-pub use resolve::{or_implicit, profile_names, resolve, resolve_task};
+pub use resolve::{no_such_profile, or_implicit, profile_names, resolve, resolve_task};
 
 use crate::config::{Condition, CronLine};
 use crate::policy::{KILL_LIMIT, Policy};

@@ -110,9 +110,14 @@ fn choose_profile(config: &Config, asked: Option<&str>) -> Result<String, Proble
     if names.contains(&name) {
         return Ok(name);
     }
-    let nearest = config::did_you_mean(&name, names.iter().map(String::as_str));
-    let message = format!("no profile `{name}`; there is {}{nearest}", names.join(", "));
+    let message = no_such_profile(&name, &names);
     Err(Problems(config.file.clone(), vec![Problem { place: None, message }]))
+}
+
+/// That none of these profiles has the name.
+pub fn no_such_profile(name: &str, names: &[String]) -> String {
+    let nearest = config::did_you_mean(name, names.iter().map(String::as_str));
+    format!("no profile `{name}`; there is {}{nearest}", names.join(", "))
 }
 
 /// Whether a word of `--only` or `--except` means the service of this name.

@@ -57,9 +57,7 @@ impl Supervisor {
         }
         failures
     }
-}
 
-impl Supervisor {
     /// That a service does not run, and why; or what would start it.
     fn does_not_run(&self, id: ServiceId) -> String {
         let Some(member) = self.fleet.get(id) else {

@@ -1,6 +1,6 @@
 //! What `why` says: why a service is not as wanted, in whole sentences, and how its last runs ended.
 
-use crate::config::units::format_duration;
+use crate::config::units::{format_count, format_duration};
 use crate::ipc::protocol::{Details, PastRunStatus, ServiceStatus};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -57,8 +57,8 @@ fn facts(row: &ServiceStatus, details: &Details) -> Vec<String> {
     say(details.changed.clone());
     let unstable = (row.unstable_restarts > 0).then(|| {
         let (runs, limit) = (row.unstable_restarts, details.plan.policy.max_restarts);
-        let plural = if runs == 1 { "" } else { "s" };
-        format!("{runs} unstable run{plural} in a row, {limit} allowed (`max_restarts`)")
+        let runs = format_count(runs, "unstable run");
+        format!("{runs} in a row, {limit} allowed (`max_restarts`)")
     });
     say(unstable);
     let began = details.began_by.as_ref().filter(|_| row.pid.is_some());
