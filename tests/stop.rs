@@ -206,7 +206,17 @@ fn with_several_stacks_up_p_or_all_says_which() {
     project.run(&["restart", "web"]).code(2);
     assert_eq!(project.stacks().len(), 2);
     project.run(&["stop", "job"]).ok();
-    project.run(&["stop", "web", "-p", "two"]).ok();
+    // A profile has only its own, and none is told twice.
+    project
+        .run(&["stop", "two/job"])
+        .code(1)
+        .says(&["error: no service `two/job`; there is one/job, one/web, two/web"]);
+    project
+        .run(&["stop", "unheard-of"])
+        .code(1)
+        .says(&["error: no service `unheard-of`; there is job, web"]);
+    // As `logs`, `why` and `wait` show it.
+    project.run(&["stop", "two/web"]).ok();
     let state = |project: &Project, profile: &str, service: usize| {
         let stacks = project.stacks();
         let stack = stacks.iter().find(|stack| stack["profile"] == profile).unwrap();

@@ -29,10 +29,7 @@ pub(super) fn for_each(
             let row = running.status.services.iter().find(|row| row.name == *name);
             // One that came in between the two looks is not told of.
             let Some(row) = row.cloned() else { continue };
-            let label = match several {
-                true => format!("{}/{name}", running.status.profile),
-                false => name.clone(),
-            };
+            let label = select::label(&running.status, name, several);
             tell(Known {
                 running,
                 label,

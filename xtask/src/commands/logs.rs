@@ -186,13 +186,6 @@ pub(super) fn selection(
     let several = chosen.iter().filter(|names| !names.is_empty()).count() > 1;
     let mut selection = Selection::default();
     for ((paths, stack), names) in found.iter().zip(chosen) {
-        let label = |name: &str| {
-            if several {
-                format!("{}/{name}", stack.profile)
-            } else {
-                name.to_owned()
-            }
-        };
         for service in stack.services.iter().filter(|service| names.contains(&service.name)) {
             let files = [(Stream::Out, &service.out_log), (Stream::Err, &service.error_log)];
             let stamp = stamp(service.log_date_format.as_deref());
@@ -200,7 +193,7 @@ pub(super) fn selection(
                 .into_iter()
                 .filter(|(stream, _)| streams.is_empty() || streams.contains(stream))
             {
-                let (service, stamp) = (label(&service.name), stamp.clone());
+                let (service, stamp) = (select::label(stack, &service.name, several), stamp.clone());
                 selection.logs.extend(path.clone().map(|path| LogInput {
                     service,
                     stream,
@@ -215,11 +208,7 @@ pub(super) fn selection(
         selection.events.push(EventInput {
             path: paths.events.clone(),
             services: (!patterns.is_empty()).then_some(names),
-            prefix: if several {
-                format!("{}/", stack.profile)
-            } else {
-                String::new()
-            },
+            prefix: select::label(stack, "", several),
         });
     }
     Ok(selection)

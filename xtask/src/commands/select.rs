@@ -1,10 +1,11 @@
-//! Which services a user means: names, globs, ids, `all`, in one stack or in several.
+//! Which services a user means: names, globs, ids, `all`, in one stack or in several; there also `PROFILE/NAME`, as they are shown.
 
 use super::stacks::{self, Running};
 use super::usage;
 use crate::config::{NamePattern, did_you_mean, is_instance_of};
 use crate::ipc::protocol::{Failure, Stack};
 use anyhow::{Result, bail};
+use std::collections::BTreeSet;
 
 /// For each stack the names of the services that `patterns` mean; no pattern means all.
 pub(super) fn select(stacks: &[&Stack], patterns: &[String]) -> Result<Vec<Vec<String>>> {
@@ -12,9 +13,15 @@ pub(super) fn select(stacks: &[&Stack], patterns: &[String]) -> Result<Vec<Vec<S
     let everything = ["all".to_owned()];
     let patterns = if patterns.is_empty() { &everything } else { patterns };
     for pattern in patterns {
-        let matches = matcher(stacks, pattern)?;
+        // No name has a slash in it.
+        let (profile, word) = match pattern.split_once('/') {
+            Some((profile, word)) => (Some(profile), word),
+            None => (None, pattern.as_str()),
+        };
+        let meant = |stack: &&Stack| profile.is_none_or(|profile| stack.profile == profile);
+        let matches = matcher(stacks.iter().copied().filter(meant), word)?;
         let mut found = false;
-        for (stack, chosen) in stacks.iter().zip(&mut chosen) {
+        for (stack, chosen) in stacks.iter().zip(&mut chosen).filter(|(stack, _)| meant(stack)) {
             for service in stack
                 .services
                 .iter()
@@ -56,16 +63,31 @@ fn select_one(stacks: &[&Stack], patterns: &[String]) -> Result<Vec<Vec<String>>
     Ok(chosen)
 }
 
+/// How a service is called where those of `several` stacks are told of.
+pub(super) fn label(stack: &Stack, name: &str, several: bool) -> String {
+    if several {
+        format!("{}/{name}", stack.profile)
+    } else {
+        name.to_owned()
+    }
+}
+
 /// The nearest name, or all there are.
 fn hint(stacks: &[&Stack], pattern: &str) -> String {
-    let names: Vec<&str> = stacks
-        .iter()
-        .flat_map(|stack| &stack.services)
-        .map(|service| service.name.as_str())
-        .collect();
-    let nearest = did_you_mean(pattern, names.iter().copied());
+    let is_label = pattern.contains('/');
+    let of_stack = |stack: &Stack| -> Vec<String> {
+        let services = stack.services.iter();
+        services.map(|service| label(stack, &service.name, is_label)).collect()
+    };
+    // What several stacks have is told once.
+    let names: BTreeSet<String> = stacks.iter().flat_map(|stack| of_stack(stack)).collect();
+    // The profile they share would make any two services of a stack look alike.
+    let nearest = match is_label {
+        true => String::new(),
+        false => did_you_mean(pattern, names.iter().map(String::as_str)),
+    };
     if nearest.is_empty() {
-        format!("; there is {}", names.join(", "))
+        format!("; there is {}", names.into_iter().collect::<Vec<_>>().join(", "))
     } else {
         nearest
     }
@@ -93,22 +115,20 @@ pub(super) fn for_each_chosen(
 
 type Matcher = Box<dyn Fn(u32, &str) -> bool>;
 
-fn matcher(stacks: &[&Stack], pattern: &str) -> Result<Matcher> {
-    if let Ok(wanted) = pattern.parse::<u32>() {
+fn matcher<'s>(stacks: impl Iterator<Item = &'s Stack>, word: &str) -> Result<Matcher> {
+    if let Ok(wanted) = word.parse::<u32>() {
         return Ok(Box::new(move |id, _| id == wanted));
     }
-    let Some(names) = NamePattern::new(pattern) else {
-        bail!("`{pattern}` is not a name, a glob or an id")
+    let Some(names) = NamePattern::new(word) else {
+        bail!("`{word}` is not a name, a glob or an id")
     };
-    let all = || {
-        stacks
-            .iter()
-            .flat_map(|stack| &stack.services)
-            .map(|service| service.name.as_str())
-    };
-    if !all().any(|name| names.matches(name)) && all().any(|name| is_instance_of(name, pattern)) {
+    let all: Vec<&str> = stacks
+        .flat_map(|stack| &stack.services)
+        .map(|service| service.name.as_str())
+        .collect();
+    if !all.iter().any(|name| names.matches(name)) && all.iter().any(|name| is_instance_of(name, word)) {
         // As dev.toml has it: all its copies.
-        let service = pattern.to_owned();
+        let service = word.to_owned();
         return Ok(Box::new(move |_, name| is_instance_of(name, &service)));
     }
     Ok(Box::new(move |_, name| names.matches(name)))

@@ -21,21 +21,18 @@ pub(super) fn run(workspace: &Workspace, args: &Wait) -> Result<u8> {
     let several = asked.len() > 1;
     let mut failed = Vec::new();
     for running in asked {
-        let profile = &running.status.profile;
+        let stack = &running.status;
         let failures = match running.connection.receive() {
             Ok(Reply::Done { failures }) => failures,
             Ok(Reply::Ended { .. }) | Err(Unanswered::Leaving | Unanswered::Closed) => {
-                bail!("the stack of profile {profile} was stopped meanwhile")
+                bail!("the stack of profile {} was stopped meanwhile", stack.profile)
             }
             Ok(other) => bail!("unexpected answer: {other:?}"),
             Err(error) => return Err(error.into()),
         };
-        failed.extend(failures.into_iter().map(|failure| match several {
-            true => Failure {
-                service: format!("{profile}/{}", failure.service),
-                ..failure
-            },
-            false => failure,
+        failed.extend(failures.into_iter().map(|failure| Failure {
+            service: select::label(stack, &failure.service, several),
+            ..failure
         }));
     }
     stacks::failed(&failed).map_or(Ok(0), Err)
