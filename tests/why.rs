@@ -7,16 +7,17 @@ fn each_of_the_last_exits_has_its_cause_its_time_and_its_last_lines() {
     let project = Project::new().service(
         "web",
         "count runs wait-for go err 'no database' exit 9",
-        "max_restarts = 1\nmin_uptime = 50",
+        // So long that no load makes a run count as a stable one: it is not waited for.
+        "max_restarts = 2\nmin_uptime = \"1m\"",
     );
-    project.up();
+    project.run(&["dev", "-d"]).ok();
     let first = pid(&project.service_status("web"));
     project.write("go", "");
     project.wait_status("web", "errored");
     let run = project.run(&["why", "web"]).ok().prints(&[
-        "web is errored: gave up after 2 runs in a row shorter than 50ms; the last ended with exit code 9\n",
+        "web is errored: gave up after 3 runs in a row shorter than 1m; the last ended with exit code 9\n",
         "`cargo xtask start web` tries again",
-        "2 unstable runs in a row, 1 allowed (`max_restarts`)",
+        "3 unstable runs in a row, 2 allowed (`max_restarts`)",
         "the last 3 ends, the latest first:",
         ": exit code 9 after ",
         ", by itself (pid ",
