@@ -75,12 +75,11 @@ pub(super) fn label(stack: &Stack, name: &str, several: bool) -> String {
 /// The nearest name, or all there are.
 fn hint(stacks: &[&Stack], pattern: &str) -> String {
     let is_label = pattern.contains('/');
-    let of_stack = |stack: &Stack| -> Vec<String> {
+    let mut names = BTreeSet::new();
+    for stack in stacks {
         let services = stack.services.iter();
-        services.map(|service| label(stack, &service.name, is_label)).collect()
-    };
-    // What several stacks have is told once.
-    let names: BTreeSet<String> = stacks.iter().flat_map(|stack| of_stack(stack)).collect();
+        names.extend(services.map(|service| label(stack, &service.name, is_label)));
+    }
     // The profile they share would make any two services of a stack look alike.
     let nearest = match is_label {
         true => String::new(),
