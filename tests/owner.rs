@@ -87,6 +87,73 @@ fn a_second_signal_while_it_builds_kills_a_task_that_does_not_end() {
 }
 
 #[test]
+fn a_signal_to_a_command_alone_that_builds_ends_the_task_and_goes_no_further() {
+    let project = Project::new()
+        .service("web", "count runs", "build = \"slow\"")
+        .toml("[tasks.slow]\nscript = \"sh\"\nargs = \"-c '[ -e stay ] || exit 0; echo $$ > new; mv new begun; exec sleep 1000'\"");
+    project.up().run(&["stop", "web"]).ok();
+    project.write("stay", "");
+    for args in [&["build", "slow"] as &[&str], &["start", "web"], &["restart", "web"]] {
+        let command = project.start(args);
+        let task = project.pid_in("begun");
+        command.signal(Signal::TERM);
+        let run = command.wait().code(130);
+        assert!(!run.stderr.contains("error: "), "{run}");
+        assert!(!is_alive(task), "{args:?}");
+        std::fs::remove_file(project.path("begun")).unwrap();
+    }
+    assert_eq!(project.service_status("web")["status"], "stopped");
+    assert_eq!(project.lines("runs"), 1);
+}
+
+#[test]
+fn a_task_that_takes_a_signal_for_success_lets_nothing_come_after_it() {
+    let project = Project::new()
+        .service("web", "count runs", "build = [\"first\", \"second\"]")
+        .toml(
+            "[tasks.first]\nscript = \"sh\"\n\
+             args = ['-c', 'trap \"exit 0\" INT; echo $$ > new; mv new begun; while :; do sleep 0.1; done']\n\
+             [tasks.second]\nscript = \"touch\"\nargs = \"second\"",
+        );
+    let dev = project.start(&["dev"]);
+    project.pid_in("begun");
+    dev.press_ctrl_c();
+    dev.wait().code(130);
+    assert!(!project.path("second").exists());
+    assert_eq!(project.lines("runs"), 0);
+    project.wait_nothing_left();
+}
+
+#[test]
+fn ctrl_c_ends_a_dev_that_waits_for_the_build_of_somebody_else() {
+    let (project, builder, task) = building("echo $$ > new; mv new begun; exec sleep 1000");
+    let dev = project.start(&["dev"]);
+    dev.wait_for("slow is being built already");
+    dev.press_ctrl_c();
+    let run = dev.wait().code(130);
+    assert!(!run.stderr.contains("error: "), "{run}");
+    assert!(is_alive(task));
+    builder.press_ctrl_c();
+    builder.wait().code(130);
+    project.wait_nothing_left();
+}
+
+#[test]
+fn ctrl_c_ends_a_dev_that_waits_for_the_end_of_the_stack_before() {
+    let project = Project::new().service("web", "ignore", "kill_timeout = \"1h\"");
+    project.up();
+    let stop = project.start(&["stop"]);
+    project.wait_status("web", "stopping");
+    let dev = project.start(&["dev"]);
+    dev.wait_for("the stack of profile dev is still stopping; waiting until it is down");
+    dev.press_ctrl_c();
+    dev.wait().code(130);
+    assert_eq!(project.service_status("web")["status"], "stopping");
+    stop.press_ctrl_c();
+    stop.wait();
+}
+
+#[test]
 fn a_signal_that_asks_the_followed_dev_to_end_stops_the_stack() {
     for signal in [Signal::TERM, Signal::HUP] {
         let port = free_port();

@@ -4,6 +4,7 @@ use super::workspace::{Workspace, invocation};
 use crate::cli::Build;
 use crate::config::did_you_mean;
 use crate::plan::Options;
+use crate::tasks::interrupt::Interrupts;
 use crate::tasks::{self, fresh};
 use anyhow::{Result, bail};
 
@@ -39,6 +40,7 @@ pub(super) fn run(workspace: &Workspace, args: &Build) -> Result<u8> {
             fresh::forget(build, &workspace.place())?;
         }
     }
-    tasks::build::run(&builds, &invocation.shell, &workspace.place())?;
+    let interrupts = Interrupts::listen(|| {})?;
+    tasks::build::run(&builds, &invocation.shell, &workspace.place(), &interrupts)?;
     Ok(0)
 }

@@ -11,42 +11,25 @@ use crate::lifecycle::Monotonic;
 use crate::log::reader::{self, Line};
 use crate::paths::StackPaths;
 use crate::plan::{Invocation, Options, Plan};
-use crate::process::{self, Signal};
+use crate::signal::INTERRUPTED;
+use crate::tasks::interrupt::Interrupts;
 use crate::ui::style::Style;
-use crate::{clock, signal, tasks, ui};
+use crate::{clock, tasks, ui};
 use anyhow::{Context as _, Result, bail};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 /// How many of its last lines a service that failed is shown with.
 const LAST_LINES: usize = 10;
-
-/// How much later than the end of a task the news may come of the Ctrl-C that ended it.
-const INTERRUPT_LIMIT: Duration = Duration::from_millis(250);
 
 /// How much of the past is shown to a `dev` that joins a running stack.
 const EARLIER_LINES: usize = 20;
 
 pub(super) fn run(workspace: &Workspace, args: Dev) -> Result<u8> {
     let (sender, wakes) = channel();
-    let interrupts = sender.clone();
-    let building = Arc::new(Mutex::new(false));
-    let (is_building, times) = (building.clone(), AtomicU32::new(0));
-    signal::on_termination(move || {
+    let followed = sender.clone();
+    let interrupts = Interrupts::listen(move || {
         // The loop that listens may be over: then the command is about to end anyway.
-        let _ = interrupts.send(Wake::Interrupted);
-        // In this order: who has stopped building sees that there was an interrupt, and starts nothing that could be hit. The
-        // terminal's Ctrl-C reaches the task, too, but what is sent to us alone does not. Locked: who waits for the task stays until all
-        // of it is told.
-        let is_building = locked(&is_building);
-        if *is_building {
-            let is_first = times.fetch_add(1, Ordering::SeqCst) == 0;
-            let signal = if is_first { Signal::TERM } else { Signal::KILL };
-            // What cannot be looked at goes on to its end.
-            let _ = process::signal_descendants(signal);
-        }
+        let _ = followed.send(Wake::Interrupted);
     })?;
     let profile = if args.caddy {
         Some("caddy")
@@ -66,35 +49,17 @@ pub(super) fn run(workspace: &Workspace, args: Dev) -> Result<u8> {
     let paths = workspace.stack(&plan.profile)?;
     let taken_ids = replace::make_room(&paths, &plan, args.replace)?;
     let began = clock::monotonic();
-    *locked(&building) = true;
-    if matches!(wakes.try_recv(), Ok(Wake::Interrupted)) {
-        return Ok(follow::KILLED);
-    }
-    let built = tasks::build::run(&plan.builds, &invocation.shell, &workspace.place());
-    *locked(&building) = false;
-    // The terminal's Ctrl-C ends the task, too: that is no failure of its. Its news may come a moment after the task's end.
-    let limit = if built.is_err() {
-        INTERRUPT_LIMIT
-    } else {
-        Duration::ZERO
-    };
-    if matches!(wakes.recv_timeout(limit), Ok(Wake::Interrupted)) {
-        return Ok(follow::KILLED);
-    }
-    built?;
+    tasks::build::run(&plan.builds, &invocation.shell, &workspace.place(), &interrupts)?;
     let session = Session {
         workspace,
         args: &args,
         paths: &paths,
         sender,
         wakes: &wakes,
+        interrupts: &interrupts,
         build_began: began,
     };
     session.start(&plan, &invocation, taken_ids)
-}
-
-fn locked(is: &Mutex<bool>) -> MutexGuard<'_, bool> {
-    is.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One `dev` at work.
@@ -104,6 +69,7 @@ struct Session<'a> {
     paths: &'a StackPaths,
     sender: Sender<Wake>,
     wakes: &'a Receiver<Wake>,
+    interrupts: &'a Interrupts,
     build_began: Monotonic,
 }
 
@@ -122,6 +88,7 @@ impl Session<'_> {
             // One that leaves again follows nothing.
             (!self.args.detach).then(|| self.follower(plan)).transpose()
         })?;
+        self.interrupts.hand_over();
         let (connection, owner, fresh) = (reached.connection, reached.owner, reached.fresh);
         let Some((mut follower, earlier)) = reached.before else {
             return self.detached(connection, plan);
@@ -167,7 +134,7 @@ impl Session<'_> {
                 Wake::Reply(Ok(Reply::Ended { .. })) => bail!("the stack was stopped meanwhile"),
                 Wake::Reply(Ok(_)) | Wake::Logs => {}
                 Wake::Reply(Err(error)) => return Err(error.into()),
-                Wake::Interrupted => return Ok(follow::KILLED),
+                Wake::Interrupted => return Ok(INTERRUPTED),
             }
         };
         asking.send(Request::Status)?;
@@ -181,7 +148,7 @@ impl Session<'_> {
                 Wake::Reply(Ok(Reply::Details(details))) => break details,
                 Wake::Reply(Ok(_)) | Wake::Logs => {}
                 Wake::Reply(Err(error)) => return Err(error.into()),
-                Wake::Interrupted => return Ok(follow::KILLED),
+                Wake::Interrupted => return Ok(INTERRUPTED),
             }
         };
         let others = if failures.is_empty() {

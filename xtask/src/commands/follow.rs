@@ -9,6 +9,7 @@ use crate::lifecycle::Monotonic;
 use crate::log::grace::Grace;
 use crate::log::reader::{Follow, Line, LineStream, Selection};
 use crate::paths::STATE_FILE;
+use crate::signal::INTERRUPTED;
 use crate::ui::style::Style;
 use crate::watch::files::FileWatch;
 use crate::{clock, ui};
@@ -20,9 +21,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::SystemTime;
-
-/// The exit code after Ctrl-C has cut something short, as shells have it for SIGINT.
-pub(super) const KILLED: u8 = 130;
 
 /// What can wake a command that follows.
 pub(super) enum Wake {
@@ -363,7 +361,7 @@ fn end(follower: &mut Follower<'_>, failures: &[Failure], interrupts: u32, by: &
     by.ended(&profile)?;
     match stacks::failed(failures) {
         Some(error) => Err(error.context(format!("something of {profile} is left"))),
-        None if interrupts > 1 => Ok(KILLED),
+        None if interrupts > 1 => Ok(INTERRUPTED),
         None => Ok(0),
     }
 }

@@ -1,16 +1,18 @@
 //! `resurrect --foreground`: what a service manager runs. Starts the saved stacks, says when they are up and that their
 //! supervisors answer, and stops them in order when told to end. Its end, however it comes, is the end of what it started.
 
-use super::follow::{self, KILLED};
+use super::follow;
 use super::workspace::{Workspace, invocation};
 use super::{resurrect, stacks, stop};
 use crate::boot::saved::{Saved, SavedStack};
+use crate::clock;
 use crate::fleet::Goal;
 use crate::ipc::client::{Connection, Unanswered};
 use crate::ipc::protocol::{Failure, Lease, Reply, Request};
 use crate::paths::StackPaths;
 use crate::service_manager::ServiceManager;
-use crate::{clock, signal};
+use crate::signal::INTERRUPTED;
+use crate::tasks::interrupt::{Interrupted, Interrupts};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -65,10 +67,11 @@ struct Foreground {
 pub(super) fn run(workspace: &Workspace, saved: &Saved) -> Result<u8> {
     let (sender, wakes) = channel();
     let ends = sender.clone();
-    signal::on_termination(move || {
+    let interrupts = Interrupts::listen(move || {
         // The loop that listens may be over: then the command is about to end anyway.
         let _ = ends.send(Wake::End);
     })?;
+    interrupts.hand_over();
     let mut foreground = Foreground {
         manager: ServiceManager::from_environment()?,
         held: Vec::new(),
@@ -92,7 +95,10 @@ pub(super) fn run(workspace: &Workspace, saved: &Saved) -> Result<u8> {
             break;
         }
         foreground.tell(&format!("starting {}", stack.profile));
-        if let Err(error) = foreground.hold(workspace, stack, &sender) {
+        if let Err(error) = foreground.hold(workspace, stack, &sender, &interrupts) {
+            if error.is::<Interrupted>() {
+                break;
+            }
             let error = error.context(stack.profile.clone());
             anstream::eprintln!("{}", super::describe(&error));
             foreground.not_started.push(stack.profile.clone());
@@ -108,7 +114,13 @@ pub(super) fn run(workspace: &Workspace, saved: &Saved) -> Result<u8> {
 
 impl Foreground {
     /// Starts a stack and owns it, or looks after the one that somebody else has started.
-    fn hold(&mut self, workspace: &Workspace, stack: &SavedStack, sender: &Sender<Wake>) -> Result<()> {
+    fn hold(
+        &mut self,
+        workspace: &Workspace,
+        stack: &SavedStack,
+        sender: &Sender<Wake>,
+        interrupts: &Interrupts,
+    ) -> Result<()> {
         let paths = workspace.stack(&stack.profile)?;
         let (connection, stop_limit, phase) = match stacks::connect(&paths)? {
             Some(connection) => {
@@ -121,7 +133,7 @@ impl Foreground {
                 )
             }
             None => {
-                let (reached, plan) = resurrect::start(workspace, stack, Lease::Hold, Goal::Ready)?;
+                let (reached, plan) = resurrect::start(workspace, stack, Lease::Hold, Goal::Ready, interrupts)?;
                 (reached.connection, plan.stop_limit(), Phase::Starting)
             }
         };
@@ -170,7 +182,7 @@ impl Foreground {
         }
         match self.failed.is_empty() {
             false => bail!(self.failed.join("\n")),
-            true if self.asked > 1 => Ok(KILLED),
+            true if self.asked > 1 => Ok(INTERRUPTED),
             true => Ok(0),
         }
     }

@@ -31,6 +31,8 @@ mod why;
 mod workspace;
 
 use crate::cli::{Cli, Deferred, Verb, When};
+use crate::signal::INTERRUPTED;
+use crate::tasks::interrupt::Interrupted;
 use anyhow::Result;
 use std::fmt;
 
@@ -77,6 +79,7 @@ pub fn describe(error: &anyhow::Error) -> String {
 pub(crate) fn run(cli: Cli) -> Result<u8> {
     match verb(cli) {
         Err(error) if error.is::<crate::ui::NobodyReads>() => Ok(0),
+        Err(error) if error.is::<Interrupted>() => Ok(INTERRUPTED),
         done => done,
     }
 }

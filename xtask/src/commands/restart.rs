@@ -6,11 +6,13 @@ use crate::cli::Restart;
 use crate::ipc::client::Connection;
 use crate::ipc::protocol::{Reply, Request};
 use crate::plan::{Invocation, Plan};
+use crate::tasks::interrupt::Interrupts;
 use crate::{clock, tasks};
 use anyhow::{Result, bail};
 
 pub(super) fn run(workspace: &Workspace, args: &Restart) -> Result<u8> {
     let running = stacks::running_or_error(workspace, args.profile.as_deref())?;
+    let interrupts = Interrupts::listen(|| {})?;
     select::for_each_chosen(running, &args.services, |running, services| {
         let known = started_with(&mut running.connection)?;
         let invocation = if args.update_env {
@@ -21,7 +23,7 @@ pub(super) fn run(workspace: &Workspace, args: &Restart) -> Result<u8> {
         let plan = workspace.plan(Some(&running.status.profile), &invocation)?;
         let services = remaining(services, &plan, &args.services)?;
         let build_began = Some(clock::monotonic());
-        build(workspace, &plan, &services, &invocation)?;
+        build(workspace, &plan, &services, &invocation, &interrupts)?;
         let (plan, invocation) = (Box::new(plan), Box::new(invocation));
         running.connection.ask(Request::Restart {
             services,
@@ -54,7 +56,13 @@ fn remaining(services: Vec<String>, plan: &Plan, named: &[String]) -> Result<Vec
 }
 
 /// Runs the builds of these services, each once.
-pub(super) fn build(workspace: &Workspace, plan: &Plan, services: &[String], invocation: &Invocation) -> Result<()> {
+pub(super) fn build(
+    workspace: &Workspace,
+    plan: &Plan,
+    services: &[String],
+    invocation: &Invocation,
+    interrupts: &Interrupts,
+) -> Result<()> {
     let mut builds = Vec::new();
     let chosen = plan.services.iter().filter(|plan| services.contains(&plan.name));
     for build in chosen.flat_map(|plan| &plan.builds) {
@@ -62,7 +70,7 @@ pub(super) fn build(workspace: &Workspace, plan: &Plan, services: &[String], inv
             builds.push(build.clone());
         }
     }
-    tasks::build::run(&builds, &invocation.shell, &workspace.place())
+    tasks::build::run(&builds, &invocation.shell, &workspace.place(), interrupts)
 }
 
 /// What the stack was started with.

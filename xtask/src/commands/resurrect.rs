@@ -8,6 +8,7 @@ use crate::cli::Resurrect;
 use crate::fleet::Goal;
 use crate::ipc::protocol::{Lease, Up};
 use crate::plan::Plan;
+use crate::tasks::interrupt::{Interrupted, Interrupts};
 use crate::{clock, service_manager, tasks, ui};
 use anyhow::{Context as _, Result};
 
@@ -16,16 +17,17 @@ pub(super) fn run(workspace: &Workspace, args: &Resurrect) -> Result<u8> {
     if args.foreground {
         return foreground::run(workspace, &saved);
     }
+    let interrupts = Interrupts::listen(|| {})?;
     let failures = each(&saved, |stack| {
         let name = &stack.profile;
         if is_running(workspace, stack)? {
             return ui::print(&format!("{name} is running already\n"));
         }
-        let (mut reached, _) = start(workspace, stack, Lease::Release, Goal::Launched)?;
+        let (mut reached, _) = start(workspace, stack, Lease::Release, Goal::Launched, &interrupts)?;
         let failures = reached.connection.done()?;
         ui::print(&format!("started {name}\n"))?;
         stacks::failed(&failures).map_or(Ok(()), Err)
-    });
+    })?;
     if saved.stacks.is_empty() {
         anstream::eprintln!("it was saved that no stack runs");
     }
@@ -33,18 +35,19 @@ pub(super) fn run(workspace: &Workspace, args: &Resurrect) -> Result<u8> {
 }
 
 /// Does the same for every stack; one that fails does not keep the others down.
-fn each(saved: &Saved, act: impl Fn(&SavedStack) -> Result<()>) -> Option<anyhow::Error> {
-    let failed = |stack: &SavedStack| {
-        let error = act(stack).err()?;
-        Some(
-            format!("{error:#}")
-                .lines()
-                .map(|line| format!("{}: {line}", stack.profile))
-                .collect::<Vec<_>>(),
-        )
-    };
-    let lines: Vec<String> = saved.stacks.iter().filter_map(failed).flatten().collect();
-    (!lines.is_empty()).then(|| anyhow::anyhow!(lines.join("\n")))
+fn each(saved: &Saved, act: impl Fn(&SavedStack) -> Result<()>) -> Result<Option<anyhow::Error>> {
+    let mut lines = Vec::new();
+    for stack in &saved.stacks {
+        match act(stack) {
+            Ok(()) => {}
+            Err(error) if error.is::<Interrupted>() => return Err(error),
+            Err(error) => {
+                let text = format!("{error:#}");
+                lines.extend(text.lines().map(|line| format!("{}: {line}", stack.profile)));
+            }
+        }
+    }
+    Ok((!lines.is_empty()).then(|| anyhow::anyhow!(lines.join("\n"))))
 }
 
 /// Whether the stack's supervisor answers.
@@ -59,6 +62,7 @@ pub(super) fn start(
     stack: &SavedStack,
     lease: Lease,
     goal: Goal,
+    interrupts: &Interrupts,
 ) -> Result<(Reached<()>, Plan)> {
     let mut invocation = invocation(stack.options());
     for name in service_manager::VARIABLES {
@@ -68,7 +72,7 @@ pub(super) fn start(
     let paths = workspace.stack(&plan.profile)?;
     let taken_ids = replace::make_room(&paths, &plan, false)?;
     let build_began = Some(clock::monotonic());
-    tasks::build::run(&plan.builds, &invocation.shell, &workspace.place())?;
+    tasks::build::run(&plan.builds, &invocation.shell, &workspace.place(), interrupts)?;
     let up = Up {
         plan: plan.clone(),
         invocation,

@@ -7,10 +7,12 @@ use crate::cli::Named;
 use crate::clock;
 use crate::ipc::protocol::{Details, Request};
 use crate::plan::ServicePlan;
+use crate::tasks::interrupt::Interrupts;
 use anyhow::Result;
 
 pub(super) fn run(workspace: &Workspace, args: &Named) -> Result<u8> {
     let running = stacks::running_or_error(workspace, args.profile.as_deref())?;
+    let interrupts = Interrupts::listen(|| {})?;
     select::for_each_chosen(running, &args.services, |running, services| {
         let present = known::details(running, all(running))?;
         let starting: Vec<&ServicePlan> = with_dependencies(&services, &present)
@@ -24,7 +26,7 @@ pub(super) fn run(workspace: &Workspace, args: &Named) -> Result<u8> {
             let names: Vec<String> = starting.iter().map(|plan| plan.name.clone()).collect();
             let invocation = restart::started_with(&mut running.connection)?;
             let plan = workspace.plan(Some(&running.status.profile), &invocation)?;
-            restart::build(workspace, &plan, &names, &invocation)?;
+            restart::build(workspace, &plan, &names, &invocation, &interrupts)?;
         }
         running.connection.ask(Request::Start { services, build_began })
     })?;

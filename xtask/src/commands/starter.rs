@@ -8,7 +8,7 @@ use crate::keeper::own_program;
 use crate::lifecycle::Monotonic;
 use crate::paths::{Lock, StackPaths};
 use crate::supervisor::State;
-use crate::{clock, process};
+use crate::{clock, process, ui};
 use anyhow::{Context as _, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
@@ -25,6 +25,9 @@ const LOCK_LIMIT: Duration = Duration::from_secs(20);
 
 /// How long the end of a stack that is on its way down is awaited before a new one starts.
 const LEAVING_LIMIT: Duration = Duration::from_secs(120);
+
+/// How long somebody waits for that without being told.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A stack whose supervisor has taken the plan; it says `Done` when the plan's goal is reached.
 pub(super) struct Reached<T> {
@@ -54,8 +57,14 @@ pub(super) fn bring_up<T>(paths: &StackPaths, up: Up, before: impl FnOnce() -> R
             Ok(owner) => break owner,
             // The stack that ran there is on its way down; ours comes after it, or somebody else's new one, which takes ours in.
             Err(Unanswered::Leaving | Unanswered::Closed) => {
-                let left = deadline.saturating_sub(clock::monotonic());
-                if !connection.wait_closed(left) {
+                let mut is_down = connection.wait_closed(PATIENCE);
+                if !is_down {
+                    ui::tell(&format!(
+                        "the stack of profile {profile} is still stopping; waiting until it is down"
+                    ));
+                    is_down = connection.wait_closed(deadline.saturating_sub(clock::monotonic()));
+                }
+                if !is_down {
                     bail!("the stack of profile {profile} is still stopping; try again");
                 }
                 (connection, fresh) = reach(paths, &state_dir, &profile, meanwhile)?;

@@ -4,12 +4,13 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::io;
+use std::iter;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process};
 
 use super::children;
-use super::identity::Identity;
+use super::identity::{Identity, is_alive};
 use super::os;
 use super::tree::{Process, Snapshot, TreeRoot, snapshot};
 
@@ -105,14 +106,20 @@ pub fn kill_descendants() -> io::Result<Killed> {
     kill_all(&[], |snapshot| snapshot.descendants_of(std::process::id()))
 }
 
-/// Sends a signal to everything that is below this process now.
+/// Sends a signal to a process and to everything that is below it now; to nobody when it has ended.
 ///
 /// # Errors
 /// See [`snapshot`].
-pub fn signal_descendants(signal: Signal) -> io::Result<()> {
-    for process in snapshot()?.descendants_of(std::process::id()) {
+pub fn signal_below(root: Identity, signal: Signal) -> io::Result<()> {
+    let snapshot = snapshot()?;
+    // After the look: whoever had its pid then was itself.
+    if !is_alive(&root) {
+        return Ok(());
+    }
+    let below = snapshot.descendants_of(root.pid);
+    for identity in iter::once(root).chain(below.iter().map(|process| process.identity)) {
         // One that refuses it is left to whoever asked.
-        let _ = os::send(process.identity, signal);
+        let _ = os::send(identity, signal);
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Runs tasks of `dev.toml` one after the other, their output on the terminal; what is fresh is skipped.
 
 use super::fresh::{self, Look, Place};
+use super::interrupt::Interrupts;
 use crate::lifecycle::Exit;
 use crate::plan::{TaskPlan, environment};
 use crate::process::resolve_program;
@@ -12,8 +13,8 @@ use xshell::{Shell, cmd};
 /// Runs the tasks; the first that fails ends it.
 ///
 /// # Errors
-/// Which task failed, and how.
-pub fn run(tasks: &[TaskPlan], shell: &BTreeMap<String, String>, place: &Place) -> Result<()> {
+/// Which task failed, and how; or `Interrupted`, see [`Interrupts`].
+pub fn run(tasks: &[TaskPlan], shell: &BTreeMap<String, String>, place: &Place, interrupts: &Interrupts) -> Result<()> {
     if tasks.is_empty() {
         return Ok(());
     }
@@ -35,7 +36,7 @@ pub fn run(tasks: &[TaskPlan], shell: &BTreeMap<String, String>, place: &Place) 
             None => anstream::eprintln!("building {name}"),
         }
         stale.begin()?;
-        one(&sh, task, shell).with_context(|| format!("task {name} failed"))?;
+        one(&sh, task, shell, interrupts).with_context(|| format!("task {name} failed"))?;
         if let Err(error) = stale.succeeded() {
             anstream::eprintln!("warning: {name} will run again: {error:#}");
         }
@@ -43,7 +44,7 @@ pub fn run(tasks: &[TaskPlan], shell: &BTreeMap<String, String>, place: &Place) 
     Ok(())
 }
 
-fn one(sh: &Shell, task: &TaskPlan, shell: &BTreeMap<String, String>) -> Result<()> {
+fn one(sh: &Shell, task: &TaskPlan, shell: &BTreeMap<String, String>, interrupts: &Interrupts) -> Result<()> {
     let env = environment(shell, &task.env);
     let path = env.get("PATH").map(OsStr::new);
     let program = resolve_program(&task.script, &task.cwd, path)?;
@@ -51,9 +52,10 @@ fn one(sh: &Shell, task: &TaskPlan, shell: &BTreeMap<String, String>) -> Result<
     let args = &task.args;
     let command = cmd!(sh, "{program} {args...}").env_clear().envs(env);
     // stdout is for what the verb itself prints, which may be JSON.
-    let status = std::process::Command::from(command)
-        .stdout(std::io::stderr())
-        .status()
+    let mut command = std::process::Command::from(command);
+    command.stdout(std::io::stderr());
+    let status = interrupts
+        .run(|| command.spawn())
         .with_context(|| format!("failed to run {}", program.display()))?;
     ensure!(
         status.success(),

@@ -5,5 +5,6 @@ pub mod build;
 pub mod ci;
 pub mod export;
 pub mod fresh;
+pub mod interrupt;
 pub mod ordinary;
 pub mod startup;
