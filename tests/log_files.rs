@@ -278,6 +278,63 @@ fn an_unfinished_compression_is_finished_by_the_next_start() {
 }
 
 #[test]
+fn what_was_rotated_just_before_a_stop_is_compressed_when_it_returns() {
+    let keys = "max_size = \"10K\"\nretain = 2\nmin_uptime = 50";
+    let project = Project::new().service("web", "flood 1000 pid done", keys);
+    project.up();
+    project.pid_in("done");
+    project.run(&["stop"]).ok();
+    let own = paths_of(&project.path(OUT));
+    assert_eq!(own.len(), 3, "{own:?}");
+    assert!(
+        own[..2]
+            .iter()
+            .all(|path| path.extension().is_some_and(|ending| ending == "gz")),
+        "{own:?}"
+    );
+}
+
+#[test]
+fn a_damaged_archive_is_said_in_the_place_of_what_it_held() {
+    let project = Project::new().service("web", "", "");
+    let archive = ".dev/dev/logs/web-out.20200101T000000.000000Z.log.gz";
+    project.write(archive, "no archive at all");
+    project.write(OUT, "2020-01-02T00:00:00.000000Z whole\n");
+    for args in [&["-n", "100"] as &[&str], &["--since", "2019-01-01T00:00:00Z"]] {
+        let args = [&["logs", "web", "-p", "dev", "--no-follow"], args].concat();
+        let shown = project.run(&args).ok().stdout;
+        assert!(
+            shown.contains("[xtask: cannot read a rotated log file to its end: "),
+            "{shown}"
+        );
+        assert!(shown.contains("whole"), "{shown}");
+    }
+}
+
+#[test]
+fn the_last_words_of_a_run_stand_before_the_news_of_its_end() {
+    let keys = "restart_delay = 0\nmax_restarts = 1000";
+    let project = Project::new().service("web", "wait-for go count runs err 'last words' exit 3", keys);
+    project.up();
+    // From now on nobody asks: who is told of an end finds it in the log, be the last words there or not.
+    project.write("go", "");
+    project.wait_lines("runs", 40);
+    project.run(&["stop"]).ok();
+    let shown = project.run(&["logs", "--no-follow", "--since", "1h"]).ok().stdout;
+    let lines = shown
+        .lines()
+        .filter(|line| line.contains("last words") || line.contains("* ended with"));
+    let lines: Vec<&str> = lines.collect();
+    for pair in lines.chunks_exact(2).take(39) {
+        assert!(
+            pair[0].contains("last words") && pair[1].contains("ended with"),
+            "{shown}"
+        );
+    }
+    assert!(lines.len() >= 78, "{shown}");
+}
+
+#[test]
 fn retain_counts_the_files_of_one_log_alone() {
     let keys = "max_size = \"10K\"\nretain = 2\ncompress = false\nmin_uptime = 50";
     let project = Project::new().service("web", "flood 1000 pid done", keys);

@@ -115,13 +115,15 @@ impl Back {
         let mut content = BufReader::with_capacity(64 * 1024, content);
         let (mut kept, mut bytes) = (VecDeque::new(), Vec::new());
         let (mut near, span) = (Near::to(rotated), self.span);
-        // A damaged file gives what could be read of it.
-        while content
-            .by_ref()
-            .take(LARGEST_BLOCK)
-            .read_until(b'\n', &mut bytes)
-            .is_ok_and(|count| count > 0)
-        {
+        loop {
+            match content.by_ref().take(LARGEST_BLOCK).read_until(b'\n', &mut bytes) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) => {
+                    kept.extend(self.origin.damage(near.after, &error));
+                    break;
+                }
+            }
             self.origin.parse(&bytes, End::Newline, &mut near, |line| {
                 kept.extend(span.holds(line.stamp).then_some(line));
             });

@@ -2,12 +2,13 @@
 //!
 //! A file that is rotated away again within moments (a flood) is never compressed at all. It never touches a log that is written to.
 
+use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
@@ -29,32 +30,73 @@ struct Job {
     due: Duration,
 }
 
+enum Message {
+    Compress(Job),
+    /// Give up what waits.
+    HandOver(Sender<VecDeque<Job>>),
+}
+
+static QUEUE: OnceLock<Option<Sender<Message>>> = OnceLock::new();
+
 /// Has the rotated file at `plain` compressed some time soon. What does not get done before the process ends is queued again by
 /// the next writer of that log.
 pub(super) fn queue(plain: PathBuf) {
-    static QUEUE: OnceLock<Option<Sender<Job>>> = OnceLock::new();
     let queue = QUEUE.get_or_init(|| {
-        let (sender, jobs) = mpsc::channel();
+        let (sender, messages) = mpsc::channel();
         let thread = thread::Builder::new()
             .name("log-compress".into())
             .stack_size(256 * 1024);
-        thread.spawn(move || work(&jobs)).ok().map(|_| sender)
+        thread.spawn(move || work(&messages)).ok().map(|_| sender)
     });
     if let Some(queue) = queue {
+        let due = clock::monotonic() + SETTLE;
         // The receiver lives as long as the process.
-        let _ = queue.send(Job {
-            plain,
-            due: clock::monotonic() + SETTLE,
-        });
+        let _ = queue.send(Message::Compress(Job { plain, due }));
     }
 }
 
-fn work(jobs: &Receiver<Job>) {
+/// Compresses what is queued, at once and no longer at low priority: somebody waits. Returns when that is done, at the latest after
+/// `limit`.
+pub fn finish_compressing(limit: Duration) {
+    // Nothing was ever rotated.
+    let Some(Some(queue)) = QUEUE.get() else { return };
+    let deadline = clock::monotonic() + limit;
+    let (sender, handed_over) = mpsc::channel();
+    let _ = queue.send(Message::HandOver(sender));
+    let Ok(waiting) = handed_over.recv_timeout(limit) else {
+        return;
+    };
+    let (done, is_done) = mpsc::channel();
+    thread::spawn(move || {
+        compress_all(waiting);
+        // Nobody may wait any more.
+        let _ = done.send(());
+    });
+    let _ = is_done.recv_timeout(deadline.saturating_sub(clock::monotonic()));
+}
+
+fn work(messages: &Receiver<Message>) {
     system::lower_own_priority();
-    while let Ok(job) = jobs.recv() {
-        while let Some(left) = job.due.checked_sub(clock::monotonic()).filter(|left| !left.is_zero()) {
-            thread::park_timeout(left);
+    let mut waiting: VecDeque<Job> = VecDeque::new();
+    loop {
+        let message = match waiting.front() {
+            Some(job) => messages.recv_timeout(job.due.saturating_sub(clock::monotonic())),
+            None => messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        match message {
+            Ok(Message::Compress(job)) => waiting.push_back(job),
+            Ok(Message::HandOver(to)) => {
+                // Nobody may wait any more: then what waited is left to the next writer.
+                let _ = to.send(std::mem::take(&mut waiting));
+            }
+            Err(RecvTimeoutError::Timeout) => compress_all(waiting.pop_front()),
+            Err(RecvTimeoutError::Disconnected) => return,
         }
+    }
+}
+
+fn compress_all(jobs: impl IntoIterator<Item = Job>) {
+    for job in jobs {
         // A full disk or a missing file leaves the plain file, which is as readable.
         let _ = compress(&job.plain);
     }

@@ -42,6 +42,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 pub use archive::{Listings, empty};
+pub use compress::finish_compressing;
 pub use events::EventLog;
 pub use losses::{Health, Lost};
 pub use pump::{Observer, Pump, pump};

@@ -2,6 +2,7 @@
 //!
 //! Turns the bytes of whole lines into [`Line`]s. It reads no file.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -82,6 +83,12 @@ impl Origin {
         let (stamp, text) = self.stamp.split(line, near);
         let unknown = || if self.stamp.is_dated() { near.after } else { near.before };
         (stamp.unwrap_or_else(unknown), text)
+    }
+
+    /// The line in the place of what cannot be read: one damaged file hides no other, and nobody takes it for whole.
+    pub(super) fn damage(&self, at: Timestamp, error: &io::Error) -> Option<Line> {
+        let text = format!("[xtask: cannot read a rotated log file to its end: {error}]");
+        self.line(at, text.as_bytes(), End::Newline)
     }
 
     /// A line of this origin; none when it is not wanted.

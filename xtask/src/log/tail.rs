@@ -144,9 +144,7 @@ impl Tail {
                 }
                 // One damaged file must not hide the rest.
                 Err(error) if matches!(reading.source, Source::Rotated(_)) => {
-                    let text = format!("[xtask: cannot read a rotated log file to its end: {error}]");
-                    let line = self.origin.line(self.near.after, text.as_bytes(), End::Newline);
-                    self.lines.extend(line);
+                    self.lines.extend(self.origin.damage(self.near.after, &error));
                 }
                 Err(error) => return Err(archive::context(&error, "read", &self.origin.path)),
             }

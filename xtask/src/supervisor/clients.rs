@@ -22,6 +22,7 @@ pub(super) struct Waiter {
 
 impl Supervisor {
     pub(super) fn request(&mut self, client: ClientId, request: Request, now: Now) {
+        self.release_all_notes();
         match request {
             Request::Status => {
                 let status = self.status(now);
@@ -286,7 +287,10 @@ impl Supervisor {
             match self.answer(&waiter, now) {
                 // Whoever waits for the whole stack hears `Ended` from the supervisor's last act.
                 Some(_) if waiter.whole => {}
-                Some(failures) => self.clients.send(waiter.client, &Reply::Done { failures }),
+                Some(failures) => {
+                    self.release_all_notes();
+                    self.clients.send(waiter.client, &Reply::Done { failures });
+                }
                 None => self.waiters.push(waiter),
             }
         }

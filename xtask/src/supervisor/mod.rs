@@ -5,6 +5,7 @@ mod builds;
 mod clients;
 mod details;
 mod ground;
+mod last_words;
 mod launch;
 mod message;
 mod output;
@@ -22,7 +23,7 @@ use crate::clock;
 use crate::fleet::{Fleet, ServiceId};
 use crate::ipc::server::{self, ClientId, Clients};
 use crate::lifecycle::{Monotonic, RunId, Schedule};
-use crate::log::EventLog;
+use crate::log::{self, EventLog};
 use crate::paths::StackPaths;
 use crate::plan::{Invocation, Plan};
 use crate::process::{self, Children, Identity};
@@ -40,6 +41,8 @@ use std::time::Duration;
 
 /// How long a supervisor waits for its first plan before it ends: who started it is gone.
 const IDLE_LIMIT: Duration = Duration::from_secs(10);
+/// How long the end waits for rotated logs to be compressed; what is not by then is by the next supervisor.
+const COMPRESSION_LIMIT: Duration = Duration::from_secs(2);
 /// How long after the last command memory is given back: commands come in bursts, and each would have to get it anew.
 const REST_AFTER: Duration = Duration::from_millis(300);
 
@@ -64,6 +67,10 @@ struct Supervisor {
     work: trees::Work,
     /// The last look at the processes failed: when the next one is due.
     blind_until: Option<Monotonic>,
+    /// What is said only once the last words of a run are in the log.
+    held: Vec<last_words::Held>,
+    /// When, in this turn, something that was held back was said.
+    released: Option<jiff::Timestamp>,
     usage: status::UsageHistory,
     plan: Option<Plan>,
     invocation: Invocation,
@@ -156,6 +163,8 @@ impl Supervisor {
             builds: HashMap::new(),
             work: trees::Work::default(),
             blind_until: None,
+            held: Vec::new(),
+            released: None,
             usage: status::UsageHistory::default(),
             plan: None,
             invocation: Invocation::default(),
@@ -192,6 +201,7 @@ impl Supervisor {
             self.answer_waiters(now);
             self.write_state();
             self.logs.end_turn();
+            self.released = None;
         }
     }
 
@@ -229,6 +239,7 @@ impl Supervisor {
             self.next_heartbeat,
             self.next_memory_look,
             self.blind_until,
+            self.notes_deadline(),
             self.ground.look_at,
             self.rest_deadline(),
             self.drain_deadline().filter(|_| self.blind_until.is_none()),
@@ -246,6 +257,9 @@ impl Supervisor {
     }
 
     fn end(mut self) {
+        self.release_all_notes();
+        // Else they would stay as large as they are until the stack runs again.
+        log::finish_compressing(COMPRESSION_LIMIT);
         let failures = self.unkillable();
         for client in self.clients.ids() {
             self.clients.send(

@@ -59,7 +59,12 @@ impl Supervisor {
         live.leader_gone = true;
         live.end_probe();
         match live.service {
-            Some(id) => self.happen(id, Event::Exited(run, death.exit), now),
+            Some(id) => {
+                if live.is_writing() {
+                    self.hold_notes(id, run, now);
+                }
+                self.happen(id, Event::Exited(run, death.exit), now);
+            }
             None => self.build_ended(run, death.exit),
         }
     }
@@ -68,6 +73,9 @@ impl Supervisor {
         if let Some(live) = self.runs.get_mut(&run) {
             live.streams = live.streams.saturating_sub(1);
             self.work.look |= live.leader_gone;
+            if live.streams == 0 {
+                self.release_notes_of(run);
+            }
         }
     }
 
@@ -231,6 +239,7 @@ impl Supervisor {
         let service = live.service;
         self.runs.remove(&run);
         self.children.forget(self.tag(run));
+        self.release_notes_of(run);
         match service {
             Some(id) => self.happen(id, Event::TreeGone(run), now),
             None => self.build_gone(run, now),
@@ -268,6 +277,11 @@ impl Supervisor {
 }
 
 impl LiveRun {
+    /// Whether some of what the run wrote may still be on its way into the log.
+    fn is_writing(&self) -> bool {
+        self.streams > 0 && !self.pumps.iter().all(Pump::is_idle)
+    }
+
     /// Nothing of the run lives: whether some of what it wrote is still on its way into the log. A pipe that is empty and yet open is
     /// held by a stranger, for whom nobody waits.
     fn is_draining(&mut self, now: Monotonic) -> bool {
@@ -276,7 +290,7 @@ impl LiveRun {
             since,
             look_again: now + DRAIN_LOOK,
         });
-        self.streams > 0 && now < since + DRAIN_LIMIT && !self.pumps.iter().all(Pump::is_idle)
+        now < since + DRAIN_LIMIT && self.is_writing()
     }
 }
 

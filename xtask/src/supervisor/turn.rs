@@ -67,6 +67,7 @@ impl Supervisor {
     pub(super) fn tick(&mut self, now: Now) {
         let tasks = self.fleet.tick(now);
         self.perform(tasks, now);
+        self.release_late_notes(now);
         if self.ground.look_at.is_some_and(|at| at <= now.monotonic) {
             self.look_at_ground(now);
         }
@@ -109,10 +110,7 @@ impl Supervisor {
                     }
                 }
                 Action::CancelBuild => self.cancel_build(id),
-                Action::Note(text) => {
-                    let name = self.fleet.get(id).map(|member| member.plan.name.clone());
-                    self.note(now.wall, name.as_deref(), &text);
-                }
+                Action::Note(text) => self.note_service(id, text, now),
             }
         }
     }
