@@ -135,18 +135,22 @@ fn no_word_of_a_service_makes_it_ready_while_somebody_else_holds_its_port() {
 
 #[test]
 fn the_answer_of_a_stranger_makes_nobody_ready_and_that_of_the_stack_does() {
-    let (port, own) = (free_port(), free_port());
+    let (port, own, other) = (free_port(), free_port(), free_port());
     let stranger = TcpListener::bind(("127.0.0.1", port)).unwrap();
     let ready = |port: u16| format!("ready = {{ tcp = \"localhost:{port}\", timeout = \"1h\" }}");
     let project = Project::new()
         .service("web", "", &ready(port))
         .service("gate", &format!("listen {own}"), &format!("ports = [{own}]"))
+        .service("api", "", &format!("ports = [{other}]\n{}", ready(port)))
         .service("app", "", &ready(own));
     project.run(&["dev", "-d"]).ok();
     project.wait_ready("app");
     let holder = format!("port {port} is held by pid {}", std::process::id());
     let web = reason_with(&project, "web", &[&holder]);
     assert_eq!((&web["status"], &web["ready"]), (&json!("online"), &json!(false)));
+    // Also of one that declares another port.
+    let api = reason_with(&project, "api", &[&holder]);
+    assert_eq!(api["ready"], false);
     drop(stranger);
 }
 

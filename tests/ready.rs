@@ -250,3 +250,23 @@ fn the_output_of_a_probe_never_enters_the_log() {
     assert!(project.read(".dev/dev/logs/web-out.log").contains("mine"));
     assert!(!project.events().contains("noise"));
 }
+
+#[test]
+fn what_answers_late_but_in_time_is_ready() {
+    let ready = "ready = { command = [\"sleep\", \"1.2\"], timeout = \"1h\" }";
+    let project = Project::new().service("web", "", ready);
+    project.up();
+    assert_eq!(project.service_status("web")["ready"], true);
+}
+
+#[test]
+fn a_pattern_does_not_see_colours() {
+    let project = Project::new().toml(
+        "[services.web]\nscript = \"PUPPET\"\npty = true\n\
+         args = [\"out\", \"\\u001b[1mVITE\\u001b[0m v5 \\u001b[32mready in\\u001b[0m 3 ms\"]\n\
+         ready = { log = \"^VITE v5 ready in 3 ms$\", timeout = \"1h\" }\n\
+         [profiles.colours]\nservices = [\"web\"]",
+    );
+    project.run(&["dev", "-p", "colours", "-d", "--wait"]).ok();
+    assert_eq!(project.service_status("web")["ready"], true);
+}

@@ -162,3 +162,22 @@ fn wait_covers_all_stacks_at_the_same_time() {
     project.run(&["stop", "--all"]).ok();
     project.run(&["wait"]).code(1).says(&["no stack is running"]);
 }
+
+#[test]
+fn a_crash_loop_of_stable_runs_that_is_never_ready_is_not_ready_in_time() {
+    let keys = "min_uptime = \"50ms\"\nready = { log = \"never\", timeout = \"500ms\" }";
+    let project = Project::new()
+        .service("web", "after 100 exit 7", keys)
+        .service("late", "", "depends_on = [\"web\"]");
+    let why = "error: web: not ready after 500ms: it keeps ending, last with exit code 7";
+    project.run(&["dev", "-d", "--wait"]).code(1).says(&[why]);
+    project
+        .run(&["wait", "late"])
+        .code(1)
+        .says(&["error: late: waits for web"]);
+    project.wait("web", "has the reason", |web| {
+        web["reason"]
+            .as_str()
+            .is_some_and(|reason| reason.contains("it keeps ending"))
+    });
+}

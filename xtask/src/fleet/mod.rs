@@ -324,6 +324,11 @@ impl Fleet {
         watched.find(changed).map(|dependency| dependency.name.clone())
     }
 
+    /// Whether it runs and is about to be restarted because what it depends on came back: who depends on both waits for its next run.
+    fn is_about_to_follow(&self, member: &Member) -> bool {
+        matches!(member.service.state, State::Online(_)) && self.came_back(member).is_some()
+    }
+
     fn remember_dependencies(&mut self, id: ServiceId) {
         let Some(member) = self.members.get(&id) else { return };
         let run_of = |dependency: &Dependency| {
@@ -340,7 +345,7 @@ impl Fleet {
     fn waits_for(&self, member: &Member) -> Option<String> {
         let missing = |dependency: &&Dependency| {
             let other = self.find(&dependency.name).and_then(|id| self.members.get(&id));
-            other.is_some_and(|other| !is_met(&other.service, dependency.condition))
+            other.is_some_and(|other| !is_met(&other.service, dependency.condition) || self.is_about_to_follow(other))
         };
         let dependency = member.plan.depends_on.iter().find(missing)?;
         let id = self.find(&dependency.name)?;

@@ -65,6 +65,33 @@ fn a_stack_stops_in_reverse_order() {
 }
 
 #[test]
+fn who_depends_on_a_dependency_and_on_its_follower_waits_for_the_followers_next_run() {
+    let mut late = service_plan("late");
+    late.depends_on.push(dependency("db", Condition::Ready, false));
+    late.depends_on.push(dependency("web", Condition::Ready, false));
+    let [db, web] = web_and_db(true).try_into().unwrap();
+    let mut fleet = Fleet::default();
+    // In this order: the launch is looked at before the restart.
+    let _ = fleet.adopt(vec![db, late, web], &[], at(0));
+    let (late, web) = (fleet.find("late").unwrap(), fleet.find("web").unwrap());
+    let (first, second) = (RunId(1), RunId(2));
+    let _ = fleet.apply(DB, Event::Spawned(first, 10), at(0));
+    let _ = fleet.apply(DB, Event::Ready(first), at(1));
+    let _ = fleet.apply(web, Event::Spawned(second, 20), at(1));
+    let _ = fleet.apply(DB, Event::Exited(first, Exit::Code(1)), at(2));
+    let _ = fleet.apply(web, Event::Ready(second), at(3));
+    let tasks = fleet.apply(DB, Event::TreeGone(first), at(3));
+    let [(_, third)] = launches(&tasks)[..] else {
+        panic!("{tasks:?}")
+    };
+    let _ = fleet.apply(DB, Event::Spawned(third, 11), at(4));
+    let tasks = fleet.apply(DB, Event::Ready(third), at(5));
+    assert!(tasks.contains(&(web, Action::Terminate(second))), "{tasks:?}");
+    assert_eq!(launches(&tasks), []);
+    assert_eq!(fleet.reason(late).as_deref(), Some("waits for web"));
+}
+
+#[test]
 fn a_dependency_that_stops_alone_leaves_its_dependents_up() {
     let mut fleet = up(false);
     let tasks = fleet.apply(DB, Event::Stop, at(10));

@@ -166,6 +166,8 @@ pub struct Service {
     pub restarts: u64,
     /// Unstable runs in a row.
     pub unstable: u32,
+    /// When it has to have been ready at last, however often it ends by itself meanwhile; until it is ready.
+    pub ready_by: Option<Monotonic>,
     /// The delay used last, while a backoff grows.
     pub backoff: Option<Duration>,
     /// Why the present or last run took the place of an earlier one.
@@ -271,6 +273,7 @@ impl Service {
             restart: None,
             restarts: 0,
             unstable: 0,
+            ready_by: None,
             backoff: None,
             began_by: None,
             past: VecDeque::new(),

@@ -2,8 +2,8 @@
 //! Pure: an event, the policy and the time in; the new service and what is to be done out.
 
 use super::{
-    Action, Cause, ENDED, Event, Exit, HELD, Next, PAST_RUNS, PastRun, Phase, Ready, Run, RunId, Service, State, Turn,
-    Wanted, ready_deadline,
+    Action, Cause, ENDED, Event, Exit, HELD, Monotonic, Next, PAST_RUNS, PastRun, Phase, Ready, Run, RunId, Service,
+    State, Turn, Wanted, ready_deadline,
 };
 use crate::clock::Now;
 use crate::config::Autorestart;
@@ -201,8 +201,12 @@ impl Step<'_> {
         }
         let since = self.now.monotonic;
         self.service.own_writes.acted(since);
-        let ready = Ready::Waiting {
-            until: ready_deadline(self.policy, since),
+        let until = self.ready_by(since);
+        let is_late = until <= since && self.policy.readiness != Readiness::Uptime;
+        let ready = if is_late {
+            Ready::Overdue
+        } else {
+            Ready::Waiting { until }
         };
         self.service.state = State::Online(Run {
             id: run,
@@ -223,6 +227,22 @@ impl Step<'_> {
             }
             None => self.note(format!("started (pid {pid})")),
         }
+        if is_late {
+            self.service.trouble = Some(self.overdue());
+        }
+    }
+
+    /// When a run that begins now has to be ready. One that follows another that ended by itself before it was ready has no time of its
+    /// own: a crash loop would never be late.
+    fn ready_by(&mut self, since: Monotonic) -> Monotonic {
+        let own = ready_deadline(self.policy, since);
+        if self.policy.readiness == Readiness::Uptime {
+            return own;
+        }
+        if !matches!(self.service.restart, Some(Cause::Exit(_))) {
+            self.service.ready_by = None;
+        }
+        *self.service.ready_by.get_or_insert(own)
     }
 
     fn unlaunchable(&mut self, run: RunId, why: String) {
@@ -406,6 +426,7 @@ impl Step<'_> {
             return;
         }
         live.ready = Ready::Yes;
+        self.service.ready_by = None;
         let after = format_duration(self.now.monotonic.saturating_sub(live.since));
         self.service.trouble = None;
         self.service.probe_error = None;
@@ -434,7 +455,17 @@ impl Step<'_> {
             Readiness::Uptime => self.policy.min_uptime,
             Readiness::Probe(timeout) => timeout,
         };
-        let why = self.service.probe_error.as_deref().unwrap_or("no answer yet");
+        let limit_passed_before = |run: Run| self.service.ready_by.is_some_and(|by| by < run.since + limit);
+        let why = match &self.service.began_by {
+            Some(Cause::Exit(exit)) if self.service.live_run().is_some_and(limit_passed_before) => {
+                format!("it keeps ending, last with {exit}")
+            }
+            _ => self
+                .service
+                .probe_error
+                .clone()
+                .unwrap_or_else(|| "no answer yet".to_owned()),
+        };
         format!("not ready after {}: {why}", format_duration(limit))
     }
 

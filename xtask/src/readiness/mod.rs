@@ -15,9 +15,6 @@ use std::time::Duration;
 /// The wait after the first failed attempt; it doubles up to the interval, so that a fast service is ready fast.
 const FIRST_WAIT: Duration = Duration::from_millis(10);
 
-/// Bounds of the time one attempt may take.
-const ATTEMPT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
-
 /// What to ask.
 pub enum Probe {
     /// GET this `http:` URL: an answer of 2xx or 3xx is ready.
@@ -56,17 +53,19 @@ pub struct ProbeHandle {
     _alive: Sender<()>,
 }
 
-/// Starts to ask: at once, then after 10 ms, 20 ms, 40 ms, … and at last every `interval`, until the answer is ready.
+/// Starts to ask: at once, then after 10 ms, 20 ms, 40 ms, … and at last every `interval`, until the answer is ready. No attempt may take
+/// longer than `limit`.
 ///
 /// # Errors
 /// When the system gives no thread.
 pub fn start(
     probe: Probe,
     interval: Duration,
+    limit: Duration,
     report: impl Fn(ProbeReport) + Send + 'static,
 ) -> io::Result<ProbeHandle> {
     let (alive, cancelled) = mpsc::channel::<()>();
-    let mut attempt = attempt(probe, attempt_limit(interval));
+    let mut attempt = attempt(probe, limit);
     let ask = move || {
         let mut said = None;
         let mut wait = FIRST_WAIT.min(interval);
@@ -103,11 +102,6 @@ pub fn attempt(probe: Probe, limit: Duration) -> Box<dyn FnMut() -> Result<(), S
         Probe::Tcp(address) => Box::new(move || tcp::connect(&address, limit)),
         Probe::Ask(ask) => ask,
     }
-}
-
-/// The most time one attempt may take.
-pub fn attempt_limit(interval: Duration) -> Duration {
-    interval.clamp(ATTEMPT.0, ATTEMPT.1)
 }
 
 fn next_wait(wait: Duration, interval: Duration) -> Duration {

@@ -8,7 +8,7 @@ const INTERVAL: Duration = Duration::from_millis(20);
 
 fn run(probe: Probe) -> (ProbeHandle, Receiver<ProbeReport>) {
     let (said, heard) = mpsc::channel();
-    let handle = start(probe, INTERVAL, move |report| said.send(report).unwrap()).unwrap();
+    let handle = start(probe, INTERVAL, LIMIT, move |report| said.send(report).unwrap()).unwrap();
     (handle, heard)
 }
 
@@ -164,7 +164,7 @@ fn dropping_the_handle_ends_the_probe_at_once_whatever_the_interval() {
     let (said, heard) = mpsc::channel();
     let hour = Duration::from_secs(3600);
     let ask = Probe::Ask(Box::new(|| Err("no".to_owned())));
-    let handle = start(ask, hour, move |report| said.send(report).unwrap()).unwrap();
+    let handle = start(ask, hour, LIMIT, move |report| said.send(report).unwrap()).unwrap();
     assert_eq!(not_yet(&heard), "no");
     drop(handle);
     assert_eq!(heard.recv_timeout(LIMIT), Err(RecvTimeoutError::Disconnected));

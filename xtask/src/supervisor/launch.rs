@@ -7,6 +7,7 @@ use crate::fleet::ServiceId;
 use crate::lifecycle::{Event, Monotonic, RunId};
 use crate::log;
 use crate::plan::{Probe, ServicePlan, environment};
+use crate::policy::Readiness;
 use crate::process::{self, Identity, Launch, LaunchError, RunTag, Spawned, Stdio, TreeRoot};
 use crate::readiness::notify::{Notice, NotifyHandle};
 use crate::readiness::{self, ProbeHandle, ProbeReport};
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::PipeWriter;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The kind of terminal that a service with one gets to know where its environment does not say.
 const TERM: &str = "xterm-256color";
@@ -186,12 +188,10 @@ impl Supervisor {
 
     fn start_probe(&self, run: RunId, plan: &ServicePlan, root: TreeRoot) -> Option<ProbeHandle> {
         let ports = plan.ports.clone();
-        // Without declared ports, the one that is asked at must not be a stranger's.
-        let strangers = ports
-            .is_empty()
-            .then(|| plan.probe.as_ref().and_then(Probe::local_port))
-            .flatten();
-        let limit = readiness::attempt_limit(plan.probe_interval);
+        // The port that is asked at must not be a stranger's, declared or not.
+        let asked = plan.probe.as_ref().and_then(Probe::local_port);
+        let strangers = asked.filter(|port| !ports.contains(port));
+        let limit = attempt_limit(plan);
         let probe: Ask = match plan.probe.clone()? {
             Probe::Http(url) => {
                 let attempt = readiness::attempt(readiness::Probe::Http(url), limit);
@@ -236,7 +236,8 @@ impl Supervisor {
 
     fn ask(&self, run: RunId, plan: &ServicePlan, probe: Ask) -> Option<ProbeHandle> {
         let sender = self.sender.clone();
-        let started = readiness::start(readiness::Probe::Ask(probe), plan.probe_interval, move |report| {
+        let probe = readiness::Probe::Ask(probe);
+        let started = readiness::start(probe, plan.probe_interval, attempt_limit(plan), move |report| {
             send(&sender, Message::Probe(run, report));
         });
         // Without a thread the service stays not ready; its time limit tells.
@@ -249,7 +250,7 @@ impl Supervisor {
         let env = environment(&self.invocation.shell, &plan.env);
         let (cwd, tag) = (plan.cwd.clone(), self.tag(run));
         let words = words.to_vec();
-        let limit = readiness::attempt_limit(plan.probe_interval);
+        let limit = attempt_limit(plan);
         Box::new(move || {
             let (script, args) = words.split_first().ok_or_else(|| "the command is empty".to_owned())?;
             let path = env.get("PATH").map(OsString::from);
@@ -321,6 +322,14 @@ pub(super) fn variables(env: BTreeMap<String, String>) -> Vec<(OsString, OsStrin
     env.into_iter()
         .map(|(name, value)| (name.into(), value.into()))
         .collect()
+}
+
+/// The most time one attempt may take: all that there is. What answers late is no less ready.
+fn attempt_limit(plan: &ServicePlan) -> Duration {
+    match plan.policy.readiness {
+        Readiness::Probe(timeout) => timeout,
+        Readiness::Uptime => plan.policy.min_uptime,
+    }
 }
 
 /// Asks, and then makes sure that it was nobody from outside the stack who answered.

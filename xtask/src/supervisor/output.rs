@@ -31,7 +31,7 @@ struct Look {
 }
 
 impl LineMatcher {
-    /// Reports the first line that matches. A pattern that does not compile never does; `check` has refused it before.
+    /// Reports the first line that matches, whatever colours are in it. A pattern that does not compile never does; `check` has refused it before.
     pub(super) fn new(pattern: &str, report: impl Fn() + Send + Sync + 'static) -> Self {
         let look = Regex::new(pattern).ok().map(|pattern| {
             Arc::new(Look {
@@ -46,7 +46,7 @@ impl LineMatcher {
     fn observer(&self) -> Option<log::Observer> {
         let look = self.look.clone()?;
         Some(Box::new(move |line: &[u8]| {
-            if !look.found.load(Ordering::Relaxed) && look.pattern.is_match(line) {
+            if !look.found.load(Ordering::Relaxed) && look.pattern.is_match(&log::escape::strip(line)) {
                 look.found.store(true, Ordering::Relaxed);
                 (look.report)();
             }

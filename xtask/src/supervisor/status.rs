@@ -118,6 +118,8 @@ impl Supervisor {
         let reasons: Vec<String> = reason.into_iter().chain(watch_trouble).chain(log_trouble).collect();
         let service = &member.service;
         let run = service.live_run();
+        // Leftovers of a leader that has ended may still be measured.
+        let leader = run.filter(|run| self.runs.get(&run.id).is_some_and(|live| !live.leader_gone));
         let used = run.and_then(|run| measured.get(&run.id));
         let cpu_percent = run
             .zip(used)
@@ -127,10 +129,10 @@ impl Supervisor {
             name: member.plan.name.clone(),
             status: service.status().to_owned(),
             ready: service.is_ready(),
-            pid: run.map(|run| run.pid),
+            pid: leader.map(|run| run.pid),
             restarts: service.restarts,
             unstable_restarts: service.unstable,
-            uptime_ms: run.map(|run| millis(now.monotonic.saturating_sub(run.since))),
+            uptime_ms: leader.map(|run| millis(now.monotonic.saturating_sub(run.since))),
             cpu_percent,
             memory_bytes: used.map(|used| used.usage.memory),
             ports: used.map(|used| used.ports.clone()).unwrap_or_default(),
