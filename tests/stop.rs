@@ -156,6 +156,37 @@ fn stop_of_a_service_ends_what_is_left_of_a_stack_that_was_killed_as_a_whole() {
 }
 
 #[test]
+fn a_stack_whose_socket_was_removed_is_told_of_and_stopped() {
+    let port = free_port();
+    let project = Project::new().service("web", &format!("listen {port}"), &format!("ports = [{port}]"));
+    project.up();
+    let state: serde_json::Value = serde_json::from_str(&project.read(".dev/dev/state.json")).unwrap();
+    std::fs::remove_file(state["socket"].as_str().unwrap()).unwrap();
+    let lost = [
+        "the stack of profile dev runs",
+        "was removed; `cargo xtask stop -p dev` stops it",
+    ];
+    project.run(&["status"]).ok().says(&lost);
+    project.run(&["dev", "-d"]).code(1).says(&lost);
+    project.run(&["stop"]).ok().says(&["stopped dev"]);
+    assert!(is_free(port));
+    project.wait_nothing_left();
+}
+
+#[test]
+fn of_several_stops_at_once_each_succeeds() {
+    for _ in 0..5 {
+        let project = Project::new().service("web", "", "min_uptime = 1");
+        project.up();
+        let stops: Vec<_> = (0..4).map(|_| project.start(&["stop"])).collect();
+        for stop in stops {
+            stop.wait().ok();
+        }
+        project.wait_nothing_left();
+    }
+}
+
+#[test]
 fn start_starts_what_the_service_depends_on_too() {
     let project = Project::new().service("db", "", "min_uptime = 50").service(
         "web",

@@ -256,6 +256,8 @@ fn stop_clears_what_a_double_kill_left_behind() {
     let (project, port) = stack();
     project.up();
     kill_both(&project);
+    let left = "the supervisor of profile dev was killed; `cargo xtask stop -p dev` ends what it may have left";
+    project.run(&["status"]).ok().says(&[left]);
     project.run(&["stop"]).ok();
     assert!(is_free(port));
     project.assert_no_service_process();

@@ -1,9 +1,9 @@
 //! Services of running stacks with everything that their supervisors know of them: what `describe` and `why` tell.
 
 use super::select;
-use super::stacks::Running;
+use super::stacks::{self, Running};
 use crate::ipc::protocol::{Details, Reply, Request, ServiceStatus, Stack};
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 /// A service and the stack it is in.
 pub(super) struct Known<'a> {
@@ -45,6 +45,6 @@ pub(super) fn details(running: &mut Running, services: Vec<String>) -> Result<Ve
     running.connection.send(Request::Details { services })?;
     match running.connection.receive()? {
         Reply::Details(details) => Ok(details),
-        other => bail!("unexpected answer: {other:?}"),
+        other => Err(stacks::unexpected(&other)),
     }
 }

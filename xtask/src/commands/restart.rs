@@ -78,6 +78,6 @@ pub(super) fn started_with(connection: &mut Connection) -> Result<Invocation> {
     connection.send(Request::Invocation)?;
     match connection.receive()? {
         Reply::Invocation(invocation) => Ok(*invocation),
-        other => bail!("unexpected answer: {other:?}"),
+        other => Err(stacks::unexpected(&other)),
     }
 }

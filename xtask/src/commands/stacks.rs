@@ -21,6 +21,9 @@ const GONE_LIMIT: Duration = Duration::from_secs(5);
 /// How long a supervisor that has closed its connections may take to be gone.
 pub(super) const DEATH_LIMIT: Duration = Duration::from_secs(5);
 
+/// How long a supervisor may take to be gone that has removed its socket.
+const ENDING_LIMIT: Duration = Duration::from_secs(1);
+
 /// A running stack.
 pub(super) struct Running {
     pub(super) paths: StackPaths,
@@ -280,10 +283,57 @@ fn status_in(answer: Result<Reply, Unanswered>, connection: &mut Connection, loo
         Err(Unanswered::Refused(_)) if matches!(look, Look::Roster) => status(connection, Look::Measured),
         Ok(Reply::Status(stack)) if stack.profile.is_empty() => Ok(None),
         Ok(Reply::Status(stack)) => Ok(Some(*stack)),
-        Ok(other) => bail!("unexpected answer: {other:?}"),
-        Err(Unanswered::Closed) => Ok(None),
+        // It ends just now.
+        Ok(Reply::Ended { .. }) | Err(Unanswered::Closed) => Ok(None),
+        Ok(other) => Err(unexpected(&other)),
         Err(error) => Err(error.into()),
     }
+}
+
+/// That the socket of a supervisor is gone, and what to do about it.
+pub(super) fn lost_socket(state: &State) -> String {
+    format!(
+        "the stack of profile {} runs (supervisor {}), but its socket {} was removed; `cargo xtask stop -p {}` stops it",
+        state.profile,
+        state.supervisor.pid,
+        state.socket.display(),
+        state.profile
+    )
+}
+
+/// An answer to another question than was asked.
+pub(super) fn unexpected(reply: &Reply) -> anyhow::Error {
+    match reply {
+        Reply::Ended { .. } => anyhow::anyhow!("the stack was stopped meanwhile"),
+        other => anyhow::anyhow!("unexpected answer: {other:?}"),
+    }
+}
+
+/// A supervisor that lives and cannot be reached: its socket was removed, by who cleans up temporary files or at a logout.
+pub(super) fn unreachable(paths: &StackPaths) -> Result<Option<State>> {
+    let Some(state) = State::read(&paths.state).filter(State::is_current) else {
+        return Ok(None);
+    };
+    // One that is about to end has removed it itself.
+    let is_ending = || process::wait_gone(&[state.supervisor], ENDING_LIMIT).is_empty();
+    Ok((connect(paths)?.is_none() && !is_ending()).then_some(state))
+}
+
+/// What may still be there of a stack that does not answer, and what to do about it.
+pub(super) fn remains(paths: &StackPaths) -> Result<Option<String>> {
+    let Some(state) = State::read(&paths.state).filter(|state| state.boot == process::boot_id()) else {
+        return Ok(None);
+    };
+    if connect(paths)?.is_some() {
+        return Ok(None);
+    }
+    if state.is_current() {
+        return Ok(unreachable(paths)?.map(|state| lost_socket(&state)));
+    }
+    Ok(Some(format!(
+        "the supervisor of profile {} was killed; `cargo xtask stop -p {}` ends what it may have left",
+        state.profile, state.profile
+    )))
 }
 
 /// Ends what a supervisor and a keeper that were both killed left behind. The caller found no supervisor that answers, and holds
@@ -295,7 +345,7 @@ pub(super) fn clear_stale(paths: &StackPaths) -> Result<()> {
     };
     // A process that is being killed closes its connections before it is gone.
     if state.is_current() && !process::wait_gone(&[state.supervisor], DEATH_LIMIT).is_empty() {
-        return Ok(());
+        bail!(lost_socket(&state));
     }
     // A keeper that still lives does this itself; when it has, nothing is found here.
     if !wait_until_released(paths, GONE_LIMIT) {

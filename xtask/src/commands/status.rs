@@ -10,14 +10,31 @@ use anyhow::Result;
 pub(super) fn run(workspace: &Workspace, args: &Status) -> Result<u8> {
     let (running, silent) = stacks::answering(workspace, args.profile.as_deref(), Look::Measured)?;
     let stacks: Vec<Stack> = running.into_iter().map(|running| running.status).collect();
+    let shown: Vec<String> = stacks.iter().map(|stack| stack.profile.clone()).collect();
+    let remains = remains(workspace, args.profile.as_ref(), &shown)?;
     match (stacks.is_empty(), silent.is_empty()) {
         // Nothing is known: an empty list would say that none runs.
         (true, false) => {}
         _ if args.json => ui::print(&json(stacks)?)?,
-        (true, true) => anstream::eprintln!("{}", stacks::none_runs_yet(args.profile.as_deref())),
+        (true, true) if remains.is_empty() => {
+            anstream::eprintln!("{}", stacks::none_runs_yet(args.profile.as_deref()));
+        }
+        (true, true) => {}
         (false, _) => ui::print(&ui::table::render(&stacks))?,
     }
+    remains.iter().for_each(|text| anstream::eprintln!("warning: {text}"));
     stacks::unanswered(&silent).map_or(Ok(0), Err)
+}
+
+/// What may still be there of stacks that are not shown.
+fn remains(workspace: &Workspace, asked: Option<&String>, shown: &[String]) -> Result<Vec<String>> {
+    let mut remains = Vec::new();
+    for profile in workspace.known_profiles() {
+        if !shown.contains(&profile) && asked.is_none_or(|asked| *asked == profile) {
+            remains.extend(stacks::remains(&workspace.stack(&profile)?)?);
+        }
+    }
+    Ok(remains)
 }
 
 /// The table as JSON, one line.

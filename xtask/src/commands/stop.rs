@@ -4,25 +4,27 @@ use super::stacks::{self, Look, Running};
 use super::workspace::Workspace;
 use super::{select, usage};
 use crate::cli::Stop;
-use crate::clock;
 use crate::config::units::format_duration;
 use crate::ipc::client::{Connection, Unanswered};
 use crate::ipc::protocol::{Failure, Request};
 use crate::lifecycle::Monotonic;
 use crate::paths::StackPaths;
+use crate::{clock, process};
 use anyhow::{Context as _, Result, bail};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 /// How long a keeper may take to end after its supervisor.
 pub(super) const KEEPER_LIMIT: Duration = Duration::from_secs(10);
+/// How long a stack may take to stop whose supervisor cannot say how far it is, without a `--timeout`.
+const UNREACHABLE_LIMIT: Duration = Duration::from_secs(3600);
 /// After so long without the keeper's end it is asked whether another has its place.
 const SUCCESSOR_LOOK: Duration = Duration::from_secs(1);
 
 pub(super) fn run(workspace: &Workspace, args: &Stop) -> Result<u8> {
     if !args.services.is_empty() {
         let running = stacks::running(workspace, args.profile.as_deref())?;
-        clear_stale(workspace, args, &running)?;
+        end_what_is_left(workspace, args, &running)?;
         return stop_services(running, args);
     }
     let (running, mut errors) = stacks::answering(workspace, args.profile.as_deref(), Look::Roster)?;
@@ -36,8 +38,8 @@ pub(super) fn run(workspace: &Workspace, args: &Stop) -> Result<u8> {
             names.join(", ")
         )));
     }
-    clear_stale(workspace, args, &running)?;
-    if running.is_empty() && errors.is_empty() {
+    let stopped = end_what_is_left(workspace, args, &running)?;
+    if running.is_empty() && errors.is_empty() && !stopped {
         anstream::eprintln!("{}", stacks::none_runs(args.profile.as_deref()));
     }
     // All are asked before the first is waited for: they stop at the same time, and one that is late holds up no other.
@@ -55,15 +57,31 @@ pub(super) fn run(workspace: &Workspace, args: &Stop) -> Result<u8> {
     stacks::unanswered(&errors).map_or(Ok(0), Err)
 }
 
-/// Ends what stacks have left whose supervisor and keeper were both killed.
-fn clear_stale(workspace: &Workspace, args: &Stop, running: &[Running]) -> Result<()> {
+/// Ends what stacks have left whose supervisor and keeper were both killed, and those whose supervisor cannot be reached; whether there
+/// was one of these.
+fn end_what_is_left(workspace: &Workspace, args: &Stop, running: &[Running]) -> Result<bool> {
+    let mut stopped = false;
     let answers = |profile: &str| running.iter().any(|running| running.status.profile == profile);
     for profile in workspace.known_profiles() {
-        if args.profile.as_deref().is_none_or(|wanted| wanted == profile) && !answers(&profile) {
-            stacks::clear_stale(&workspace.stack(&profile)?)?;
+        if args.profile.as_deref().is_some_and(|wanted| wanted != profile) || answers(&profile) {
+            continue;
         }
+        let paths = workspace.stack(&profile)?;
+        // One that is silent is not gone.
+        if stacks::connect(&paths)?.is_some() {
+            continue;
+        }
+        if let Some(state) = stacks::unreachable(&paths)? {
+            anstream::eprintln!("warning: {}", stacks::lost_socket(&state));
+            process::ask_to_end(state.supervisor).context("failed to ask the supervisor to end")?;
+            process::wait_gone(&[state.supervisor], args.timeout.unwrap_or(UNREACHABLE_LIMIT));
+            await_end(&paths, &profile)?;
+            anstream::eprintln!("stopped {profile}");
+            stopped = true;
+        }
+        stacks::clear_stale(&paths)?;
     }
-    Ok(())
+    Ok(stopped)
 }
 
 fn stop_services(running: Vec<Running>, args: &Stop) -> Result<u8> {
@@ -94,9 +112,14 @@ fn begin_stop(mut stack: Running, timeout: Option<Duration>) -> (Running, Result
 
 fn await_stop(stack: &Running, stopping: Result<Stopping>) -> Result<()> {
     let profile = &stack.status.profile;
-    let failures = stopping
-        .and_then(Stopping::end)
-        .with_context(|| format!("failed to stop {profile}"))?;
+    let answer = stopping.and_then(Stopping::end);
+    // Another command had it stopped, or it died: whatever it was, nothing of it may be left.
+    let is_gone = |error: &anyhow::Error| matches!(error.downcast_ref(), Some(Unanswered::Closed));
+    if answer.as_ref().is_err_and(is_gone) {
+        await_end(&stack.paths, profile)?;
+        return stacks::clear_stale(&stack.paths);
+    }
+    let failures = answer.with_context(|| format!("failed to stop {profile}"))?;
     await_end(&stack.paths, profile)?;
     match stacks::failed(&failures) {
         Some(error) => Err(error.context(format!("something of {profile} is left"))),

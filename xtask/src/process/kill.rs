@@ -98,6 +98,14 @@ pub fn kill_tree(roots: &[TreeRoot]) -> io::Result<Killed> {
     })
 }
 
+/// Asks exactly this process to end.
+///
+/// # Errors
+/// When it has ended, or refuses to be told.
+pub fn ask_to_end(process: Identity) -> io::Result<()> {
+    os::send(process, Signal::TERM)
+}
+
 /// Kills everything below this process: what a keeper does when its supervisor has ended.
 ///
 /// # Errors

@@ -40,8 +40,8 @@ pub use identity::{
     Identity, RUN_VARIABLE, RunTag, become_subreaper, boot_id, identity_of, is_alive, new_session, parent_of,
 };
 pub use kill::{
-    Killed, Survivor, kill_descendants, kill_tagged, kill_tree, on_end, remove_cgroups, signal_below, signal_group,
-    signal_of, signal_tree, wait_gone,
+    Killed, Survivor, ask_to_end, kill_descendants, kill_tagged, kill_tree, on_end, remove_cgroups, signal_below,
+    signal_group, signal_of, signal_tree, wait_gone,
 };
 pub use launch::{Launch, LaunchError};
 pub use ports::{Holder, Listener, holders, listening};
