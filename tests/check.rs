@@ -220,6 +220,21 @@ fn ctrl_c_during_a_build_ends_it_and_leaves_nothing() {
 }
 
 #[test]
+fn a_file_of_tasks_alone_has_nothing_wrong_with_it() {
+    let project = Project::new().toml("[tasks.hello]\nscript = \"echo\"\nargs = \"good day\"");
+    project.run(&["check"]).ok().prints(&["0 services, 1 task"]);
+    project.run(&["build", "hello"]).ok().says(&["good day"]);
+    project
+        .run(&["build", "nothing"])
+        .code(1)
+        .says(&["error: no task `nothing`; the tasks are: hello"]);
+    project
+        .run(&["dev"])
+        .code(1)
+        .says(&["error: dev.toml: no service to run"]);
+}
+
+#[test]
 fn usage_errors_are_2() {
     let project = Project::new().service("web", "", "");
     for args in [

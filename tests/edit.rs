@@ -126,6 +126,32 @@ fn restart_applies_the_present_dev_toml_with_the_shell_as_it_was_at_dev() {
 }
 
 #[test]
+fn what_an_edit_takes_from_the_environment_is_gone() {
+    let keys = "env = { KEPT = \"1\", GONE = \"1\" }\nenv_file = \"web.env\"";
+    let project = Project::new()
+        .file("web.env", "FILE_KEPT=1\nFILE_GONE=1\n")
+        .service("web", "env web.json", keys);
+    let has = |names: &[&str]| {
+        let env = project.read("web.json");
+        names
+            .iter()
+            .map(|name| env.contains(&format!("\"{name}\":")))
+            .collect::<Vec<_>>()
+    };
+    let all = ["KEPT", "GONE", "FILE_KEPT", "FILE_GONE", "SHELL_GONE"];
+    project.run_with(&[("SHELL_GONE", "1")], &["dev", "-d", "--wait"]).ok();
+    assert_eq!(has(&all), [true; 5]);
+    project.edit(", GONE = \"1\"", "");
+    project.write("web.env", "FILE_KEPT=1\n");
+    project.run(&["restart", "web"]).ok();
+    project.wait_ready("web");
+    assert_eq!(has(&all), [true, false, true, false, true]);
+    project.run(&["restart", "web", "--update-env"]).ok();
+    project.wait_ready("web");
+    assert_eq!(has(&all), [true, false, true, false, false]);
+}
+
+#[test]
 fn options_of_one_dev_count_until_the_next() {
     let project = pair();
     project.run(&["dev", "-d", "--wait", "-e", "COLOUR=green"]).ok();

@@ -2,7 +2,7 @@
 
 use super::workspace::{Workspace, invocation};
 use crate::cli::Build;
-use crate::config::did_you_mean;
+use crate::config::{Config, did_you_mean};
 use crate::plan::Options;
 use crate::tasks::interrupt::Interrupts;
 use crate::tasks::{self, fresh};
@@ -18,9 +18,11 @@ pub(super) fn run(workspace: &Workspace, args: &Build) -> Result<u8> {
         let mut named = Vec::new();
         for name in &args.tasks {
             if !config.tasks.contains_key(name) {
+                let nearest = did_you_mean(name, config.tasks.keys().map(String::as_str));
+                let known = Some(the_tasks(&config)).filter(|_| nearest.is_empty());
                 bail!(
                     "no task `{name}`{}",
-                    did_you_mean(name, config.tasks.keys().map(String::as_str))
+                    known.map_or(nearest, |known| format!("; {known}"))
                 );
             }
             named.push(workspace.task(&config, &plan.profile, name, &invocation)?);
@@ -28,12 +30,7 @@ pub(super) fn run(workspace: &Workspace, args: &Build) -> Result<u8> {
         named
     };
     if builds.is_empty() {
-        let tasks: Vec<&str> = config.tasks.keys().map(String::as_str).collect();
-        let tasks = match tasks.as_slice() {
-            [] => "there is no task".to_owned(),
-            tasks => format!("the tasks are: {}", tasks.join(", ")),
-        };
-        anstream::eprintln!("profile {} has nothing to build; {tasks}", plan.profile);
+        anstream::eprintln!("profile {} has nothing to build; {}", plan.profile, the_tasks(&config));
     }
     if args.force {
         for build in &builds {
@@ -43,4 +40,13 @@ pub(super) fn run(workspace: &Workspace, args: &Build) -> Result<u8> {
     let interrupts = Interrupts::listen(|| {})?;
     tasks::build::run(&builds, &invocation.shell, &workspace.place(), &interrupts)?;
     Ok(0)
+}
+
+/// What there is to run.
+fn the_tasks(config: &Config) -> String {
+    let tasks: Vec<&str> = config.tasks.keys().map(String::as_str).collect();
+    match tasks.as_slice() {
+        [] => "there is no task".to_owned(),
+        tasks => format!("the tasks are: {}", tasks.join(", ")),
+    }
 }

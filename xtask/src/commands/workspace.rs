@@ -1,6 +1,6 @@
 //! The workspace a command works in: `dev.toml`, the plan it resolves to, the shell it was called from.
 
-use crate::config::{Config, Problems};
+use crate::config::{Config, Problem, Problems};
 use crate::paths::{self, EVENTS_FILE, StackPaths};
 use crate::plan::{self, Invocation, Options, Plan, TaskPlan};
 use crate::process::scrub_cargo;
@@ -63,7 +63,13 @@ impl Workspace {
 
     /// The plan of a profile.
     pub(super) fn plan(&self, profile: Option<&str>, invocation: &Invocation) -> Result<Plan, Problems> {
-        self.plan_of(&self.config()?, profile, invocation)
+        let config = self.config()?;
+        let plan = self.plan_of(&config, profile, invocation)?;
+        if plan.services.is_empty() {
+            let message = "no service to run: it has none".to_owned();
+            return Err(Problems(config.file, vec![Problem { place: None, message }]));
+        }
+        Ok(plan)
     }
 
     /// The plan of a profile of a `dev.toml` that is already parsed.

@@ -183,7 +183,9 @@ impl<'a> Resolver<'a> {
             .filter(|name| seen.insert(*name))
             .cloned()
             .collect();
-        if names.is_empty() && self.problems.is_empty() {
+        // A file of tasks alone has nothing wrong with it; who wants to start something says so.
+        let has_services = !(listed.is_empty() && self.config.services.is_empty());
+        if names.is_empty() && self.problems.is_empty() && has_services {
             let why = if listed.is_empty() {
                 "the profile lists none"
             } else {
