@@ -10,7 +10,7 @@ use crate::ipc::protocol::{Failure, Request};
 use crate::lifecycle::Monotonic;
 use crate::paths::StackPaths;
 use crate::{clock, process};
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
@@ -71,15 +71,22 @@ fn end_what_is_left(workspace: &Workspace, args: &Stop, running: &[Running]) -> 
         if stacks::connect(&paths)?.is_some() {
             continue;
         }
-        if let Some(state) = stacks::unreachable(&paths)? {
-            anstream::eprintln!("warning: {}", stacks::lost_socket(&state));
+        let unreachable = stacks::unreachable(&paths)?;
+        if let Some(state) = &unreachable {
+            let lost = stacks::lost_socket(state);
+            // It cannot be told which of its services are meant.
+            ensure!(args.services.is_empty(), "{lost}");
+            anstream::eprintln!("warning: {lost}");
             process::ask_to_end(state.supervisor).context("failed to ask the supervisor to end")?;
             process::wait_gone(&[state.supervisor], args.timeout.unwrap_or(UNREACHABLE_LIMIT));
-            await_end(&paths, &profile)?;
+        }
+        // Also one that somebody else has just stopped may not be gone yet.
+        await_end(&paths, &profile)?;
+        stacks::clear_stale(&paths)?;
+        if unreachable.is_some() {
             anstream::eprintln!("stopped {profile}");
             stopped = true;
         }
-        stacks::clear_stale(&paths)?;
     }
     Ok(stopped)
 }

@@ -67,11 +67,13 @@ pub fn finish_compressing(limit: Duration) {
         return;
     };
     let (done, is_done) = mpsc::channel();
-    thread::spawn(move || {
+    let finish = move || {
         compress_all(waiting);
         // Nobody may wait any more.
         let _ = done.send(());
-    });
+    };
+    // Without a thread they are left to the next writer: the sender is dropped, and nobody waits.
+    let _ = thread::Builder::new().name("log-finish".into()).spawn(finish);
     let _ = is_done.recv_timeout(deadline.saturating_sub(clock::monotonic()));
 }
 

@@ -32,7 +32,9 @@ pub fn looks_secret(name: &str) -> bool {
     let name = name.to_uppercase();
     SECRET.iter().any(|part| name.contains(part))
         || ["KEY", "PASS"].contains(&name.as_str())
-        || ["_KEY", "_PASS", "_PWD", "_PAT", "_SALT", "_AUTH"].iter().any(|end| name.ends_with(end))
+        || ["_KEY", "_PASS", "_PWD", "_PAT", "_SALT", "_AUTH"]
+            .iter()
+            .any(|end| name.ends_with(end))
 }
 
 /// The value of a variable as it may be shown: masked when its name looks secret, without the password of an address.

@@ -36,9 +36,7 @@ impl Supervisor {
             return;
         }
         let name = self.fleet.get(id).map(|member| member.plan.name.as_str());
-        // What follows from an end is not said to be before it.
-        let at = self.released.map_or(now.wall, |released| released.max(now.wall));
-        self.note(at, name, &text);
+        self.note(now.wall, name, &text);
     }
 
     /// All that a run wrote is in the log.

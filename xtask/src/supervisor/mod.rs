@@ -281,6 +281,8 @@ impl Supervisor {
     }
 
     fn note(&self, at: jiff::Timestamp, service: Option<&str>, text: &str) {
+        // What follows from what was held back is not said to be before it.
+        let at = self.released.map_or(at, |released| released.max(at));
         self.events.event(at, service, text);
     }
 }
