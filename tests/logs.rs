@@ -105,6 +105,26 @@ fn logs_merge_all_services_by_time_also_of_a_stopped_stack() {
 }
 
 #[test]
+fn names_that_the_stack_that_ran_last_does_not_have_are_looked_for_in_those_before() {
+    let project = Project::new()
+        .service("web", "out web", "")
+        .service("api", "out api", "")
+        .toml("[profiles.one]\nservices = [\"web\", \"api\"]\n[profiles.two]\nservices = [\"web\"]");
+    for profile in ["one", "two"] {
+        project.run(&["dev", "-p", profile, "-d", "--wait"]).ok();
+        project.run(&["stop"]).ok();
+    }
+    let shown = |name: &str| project.run(&["logs", name, "--out", "--no-follow"]).ok().stdout;
+    assert_eq!(shown("web"), "web | web\n");
+    assert_eq!(shown("api"), "api | api\n");
+    assert_eq!(shown("one/web"), "web | web\n");
+    project
+        .run(&["logs", "nobody", "--no-follow"])
+        .code(1)
+        .says(&["no service `nobody`; there is api, web"]);
+}
+
+#[test]
 fn n_counts_lines_of_the_merge() {
     let project = talkers();
     talked(&project);

@@ -179,7 +179,7 @@ pub(super) fn selection(
         Err(error) => ui::tell(&format!("warning: {error:#}; reading the log files without it")),
     }
     if found.is_empty() {
-        found.push(stopped(workspace, profile)?);
+        found = stopped_stacks(workspace, profile, patterns)?;
     }
     let statuses: Vec<&Stack> = found.iter().map(|(_, stack)| stack).collect();
     let chosen = select::select(&statuses, patterns)?;
@@ -235,6 +235,24 @@ pub(super) fn of_plan(plan: &Plan, paths: &StackPaths) -> Selection {
         prefix: String::new(),
     });
     selection
+}
+
+/// What is looked through where nothing runs: the stack that ran last, and all others when not all names are found in it.
+fn stopped_stacks(
+    workspace: &Workspace,
+    profile: Option<&str>,
+    patterns: &[String],
+) -> Result<Vec<(StackPaths, Stack)>> {
+    let last = stopped(workspace, profile)?;
+    if profile.is_some() || select::select(&[&last.1], patterns).is_ok() {
+        return Ok(vec![last]);
+    }
+    let known = workspace.known_profiles();
+    // One without logs has nothing to look through.
+    Ok(known
+        .iter()
+        .filter_map(|name| stopped(workspace, Some(name)).ok())
+        .collect())
 }
 
 /// A stack that does not run: its services by the plan, else by the files that are there.
