@@ -125,7 +125,7 @@ fn read_env_file(
     };
     match read(&path) {
         Err(why) => errors.push(format!(
-            "failed to read env_file {}: {why}; make it or remove it",
+            "failed to read env_file {}: {why}; make it a text that can be read, or take it out of dev.toml",
             path.display()
         )),
         Ok(text) => match crate::config::env_file::parse(&text) {

@@ -245,7 +245,7 @@ fn everything_wrong_is_told_at_once() {
     assert_eq!(
         problems[1..],
         [
-            "[services.web] failed to read env_file /ws/no.env: no such file; make it or remove it",
+            "[services.web] failed to read env_file /ws/no.env: no such file; make it a text that can be read, or take it out of dev.toml",
             "[services.web] ports: `high` is not a port; use 1 to 65535",
         ]
     );
