@@ -31,7 +31,8 @@ struct Look {
 }
 
 impl LineMatcher {
-    /// Reports the first line that matches, whatever colours are in it. A pattern that does not compile never does; `check` has refused it before.
+    /// Reports the first line that matches, whatever colours are in it. A pattern that does not compile never does; `check` has refused
+    /// it before.
     pub(super) fn new(pattern: &str, report: impl Fn() + Send + Sync + 'static) -> Self {
         let look = Regex::new(pattern).ok().map(|pattern| {
             Arc::new(Look {
