@@ -9,6 +9,7 @@ use crate::ipc::client::{Connection, Unanswered};
 use crate::ipc::protocol::{Failure, Request};
 use crate::lifecycle::Monotonic;
 use crate::paths::StackPaths;
+use crate::supervisor::State;
 use crate::{clock, process};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -67,12 +68,14 @@ fn end_what_is_left(workspace: &Workspace, args: &Stop, running: &[Running]) -> 
             continue;
         }
         let paths = workspace.stack(&profile)?;
-        // One that is silent is not gone.
-        if stacks::connect(&paths)?.is_some() {
-            continue;
-        }
-        let unreachable = stacks::unreachable(&paths)?;
+        // One that is being killed may accept a connection until it is gone.
+        let lives = |state: &State| !process::wait_gone(&[state.supervisor], stacks::DEATH_LIMIT).is_empty();
+        let unreachable = State::read(&paths.state).filter(State::is_current).filter(lives);
         if let Some(state) = &unreachable {
+            // One that is silent is not gone.
+            if stacks::connect(&paths)?.is_some() {
+                continue;
+            }
             let lost = stacks::lost_socket(state);
             // It cannot be told which of its services are meant.
             ensure!(args.services.is_empty(), "{lost}");
