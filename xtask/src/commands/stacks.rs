@@ -309,14 +309,9 @@ pub(super) fn unexpected(reply: &Reply) -> anyhow::Error {
     }
 }
 
-/// A supervisor that lives and cannot be reached: its socket was removed, by who cleans up temporary files or at a logout.
-pub(super) fn unreachable(paths: &StackPaths) -> Result<Option<State>> {
-    let Some(state) = State::read(&paths.state).filter(State::is_current) else {
-        return Ok(None);
-    };
-    // One that is about to end has removed it itself.
-    let is_ending = || process::wait_gone(&[state.supervisor], ENDING_LIMIT).is_empty();
-    Ok((connect(paths)?.is_none() && !is_ending()).then_some(state))
+/// Whether the supervisor lives, also after the time that one may take that is being killed: it closes its connections before it is gone.
+pub(super) fn lives_on(state: &State) -> bool {
+    state.is_current() && !process::wait_gone(&[state.supervisor], DEATH_LIMIT).is_empty()
 }
 
 /// What may still be there of a stack that does not answer, and what to do about it.
@@ -328,7 +323,9 @@ pub(super) fn remains(paths: &StackPaths) -> Result<Option<String>> {
         return Ok(None);
     }
     if state.is_current() {
-        return Ok(unreachable(paths)?.map(|state| lost_socket(&state)));
+        // One that is about to end has removed its socket itself; else somebody did who cleans up temporary files, or a logout.
+        let is_ending = process::wait_gone(&[state.supervisor], ENDING_LIMIT).is_empty();
+        return Ok((!is_ending).then(|| lost_socket(&state)));
     }
     Ok(Some(format!(
         "the supervisor of profile {} was killed; `cargo xtask stop -p {}` ends what it may have left",
@@ -343,8 +340,7 @@ pub(super) fn clear_stale(paths: &StackPaths) -> Result<()> {
         // None, or torn: its processes, if any, cannot be told from others.
         return Ok(());
     };
-    // A process that is being killed closes its connections before it is gone.
-    if state.is_current() && !process::wait_gone(&[state.supervisor], DEATH_LIMIT).is_empty() {
+    if lives_on(&state) {
         bail!(lost_socket(&state));
     }
     // A keeper that still lives does this itself; when it has, nothing is found here.

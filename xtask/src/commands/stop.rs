@@ -69,8 +69,7 @@ fn end_what_is_left(workspace: &Workspace, args: &Stop, running: &[Running]) -> 
         }
         let paths = workspace.stack(&profile)?;
         // One that is being killed may accept a connection until it is gone.
-        let lives = |state: &State| !process::wait_gone(&[state.supervisor], stacks::DEATH_LIMIT).is_empty();
-        let unreachable = State::read(&paths.state).filter(State::is_current).filter(lives);
+        let unreachable = State::read(&paths.state).filter(stacks::lives_on);
         if let Some(state) = &unreachable {
             // One that is silent is not gone.
             if stacks::connect(&paths)?.is_some() {

@@ -6,7 +6,6 @@ mod http;
 pub mod notify;
 mod tcp;
 
-use std::fmt;
 use std::io;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
@@ -16,25 +15,17 @@ use std::time::Duration;
 const FIRST_WAIT: Duration = Duration::from_millis(10);
 
 /// What to ask.
+#[derive(Debug)]
 pub enum Probe {
     /// GET this `http:` URL: an answer of 2xx or 3xx is ready.
     Http(String),
     /// Connect to `HOST:PORT`.
     Tcp(String),
-    /// Call this, on the probe's thread, until it is `Ok`; the error is the reason for not yet. It has to return within a
-    /// few seconds: nothing interrupts it, and it is dropped when the probe ends.
-    Ask(Box<dyn FnMut() -> Result<(), String> + Send>),
 }
 
-impl fmt::Debug for Probe {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Http(url) => f.debug_tuple("Http").field(url).finish(),
-            Self::Tcp(address) => f.debug_tuple("Tcp").field(address).finish(),
-            Self::Ask(_) => f.write_str("Ask"),
-        }
-    }
-}
+/// One look whether a service is ready; the error says why not yet. It has to return within its own limit: nothing interrupts it, and it is
+/// dropped when the probe ends.
+pub type Ask = Box<dyn FnMut() -> Result<(), String> + Send>;
 
 /// What a probe says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,24 +44,21 @@ pub struct ProbeHandle {
     _alive: Sender<()>,
 }
 
-/// Starts to ask: at once, then after 10 ms, 20 ms, 40 ms, … and at last every `interval`, until the answer is ready. No attempt may take
-/// longer than `limit`.
+/// Starts to ask: at once, then after 10 ms, 20 ms, 40 ms, … and at last every `interval`, until the answer is ready.
 ///
 /// # Errors
 /// When the system gives no thread.
 pub fn start(
-    probe: Probe,
+    mut ask: Ask,
     interval: Duration,
-    limit: Duration,
     report: impl Fn(ProbeReport) + Send + 'static,
 ) -> io::Result<ProbeHandle> {
     let (alive, cancelled) = mpsc::channel::<()>();
-    let mut attempt = attempt(probe, limit);
-    let ask = move || {
+    let probe = move || {
         let mut said = None;
         let mut wait = FIRST_WAIT.min(interval);
         loop {
-            let answer = attempt();
+            let answer = ask();
             if cancelled.try_recv() == Err(mpsc::TryRecvError::Disconnected) {
                 return;
             }
@@ -88,19 +76,18 @@ pub fn start(
             }
         }
     };
-    thread::Builder::new().name("probe".to_owned()).spawn(ask)?;
+    thread::Builder::new().name("probe".to_owned()).spawn(probe)?;
     Ok(ProbeHandle { _alive: alive })
 }
 
-/// One attempt after the other, each of at most `limit`: what [`start`] asks, for a closure that asks more.
-pub fn attempt(probe: Probe, limit: Duration) -> Box<dyn FnMut() -> Result<(), String> + Send> {
+/// One attempt after the other, each of at most `limit`: what [`start`] asks, or a closure that asks more.
+pub fn attempt(probe: Probe, limit: Duration) -> Ask {
     match probe {
         Probe::Http(url) => {
             let target = http::Target::new(&url, limit);
             Box::new(move || target.as_ref().map_err(Clone::clone).and_then(http::Target::get))
         }
         Probe::Tcp(address) => Box::new(move || tcp::connect(&address, limit)),
-        Probe::Ask(ask) => ask,
     }
 }
 

@@ -7,8 +7,12 @@ const LIMIT: Duration = Duration::from_secs(10);
 const INTERVAL: Duration = Duration::from_millis(20);
 
 fn run(probe: Probe) -> (ProbeHandle, Receiver<ProbeReport>) {
+    run_ask(attempt(probe, LIMIT))
+}
+
+fn run_ask(ask: Ask) -> (ProbeHandle, Receiver<ProbeReport>) {
     let (said, heard) = mpsc::channel();
-    let handle = start(probe, INTERVAL, LIMIT, move |report| said.send(report).unwrap()).unwrap();
+    let handle = start(ask, INTERVAL, move |report| said.send(report).unwrap()).unwrap();
     (handle, heard)
 }
 
@@ -153,7 +157,7 @@ fn a_bad_address_is_the_reason() {
 fn each_new_reason_is_said_once() {
     let mut answers = ["a", "a", "b", "b", "a"].into_iter();
     let ask = move || answers.next().map_or(Ok(()), |why| Err(why.to_owned()));
-    let (_handle, heard) = run(Probe::Ask(Box::new(ask)));
+    let (_handle, heard) = run_ask(Box::new(ask));
     let said: Vec<_> = heard.iter().collect();
     let not_yet = |why: &str| ProbeReport::NotYet(why.to_owned());
     assert_eq!(said, [not_yet("a"), not_yet("b"), not_yet("a"), ProbeReport::Ready]);
@@ -163,8 +167,8 @@ fn each_new_reason_is_said_once() {
 fn dropping_the_handle_ends_the_probe_at_once_whatever_the_interval() {
     let (said, heard) = mpsc::channel();
     let hour = Duration::from_secs(3600);
-    let ask = Probe::Ask(Box::new(|| Err("no".to_owned())));
-    let handle = start(ask, hour, LIMIT, move |report| said.send(report).unwrap()).unwrap();
+    let ask = Box::new(|| Err("no".to_owned()));
+    let handle = start(ask, hour, move |report| said.send(report).unwrap()).unwrap();
     assert_eq!(not_yet(&heard), "no");
     drop(handle);
     assert_eq!(heard.recv_timeout(LIMIT), Err(RecvTimeoutError::Disconnected));
@@ -178,7 +182,7 @@ fn a_cancelled_attempt_says_nothing_any_more() {
         started.send(()).unwrap();
         gate.recv().map_err(|error| error.to_string())
     };
-    let (handle, heard) = run(Probe::Ask(Box::new(ask)));
+    let (handle, heard) = run_ask(Box::new(ask));
     running.recv_timeout(LIMIT).unwrap();
     drop(handle);
     go.send(()).unwrap();

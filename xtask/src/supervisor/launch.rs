@@ -10,7 +10,7 @@ use crate::plan::{Probe, ServicePlan, environment};
 use crate::policy::Readiness;
 use crate::process::{self, Identity, Launch, LaunchError, RunTag, Spawned, Stdio, TreeRoot};
 use crate::readiness::notify::{Notice, NotifyHandle};
-use crate::readiness::{self, ProbeHandle, ProbeReport};
+use crate::readiness::{self, Ask, ProbeHandle, ProbeReport};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::PipeWriter;
@@ -22,9 +22,6 @@ const TERM: &str = "xterm-256color";
 
 /// What `node server` may mean.
 const ENDINGS: [&str; 4] = [".js", ".mjs", ".cjs", ".ts"];
-
-/// One look whether a service is ready; the error says why not yet.
-type Ask = Box<dyn FnMut() -> Result<(), String> + Send>;
 
 /// A run whose processes may live, with everything that ends when it ends.
 pub(super) struct LiveRun {
@@ -236,8 +233,7 @@ impl Supervisor {
 
     fn ask(&self, run: RunId, plan: &ServicePlan, probe: Ask) -> Option<ProbeHandle> {
         let sender = self.sender.clone();
-        let probe = readiness::Probe::Ask(probe);
-        let started = readiness::start(probe, plan.probe_interval, attempt_limit(plan), move |report| {
+        let started = readiness::start(probe, plan.probe_interval, move |report| {
             send(&sender, Message::Probe(run, report));
         });
         // Without a thread the service stays not ready; its time limit tells.
