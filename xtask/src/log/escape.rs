@@ -9,16 +9,8 @@ const ESCAPE: u8 = 0x1b;
 /// escape that begins none is one alone: what follows it is text, of which a character may have several bytes.
 pub fn length(text: &[u8]) -> usize {
     match text.get(1) {
-        Some(b'[') => with_final(text, 2, 0x20..=0x3f, 0x40..=0x7e),
-        // Titles, links and the like end with BEL or `ESC \`.
-        Some(b']' | b'P' | b'_' | b'^' | b'X') => (2..text.len())
-            .find_map(|at| match text[at] {
-                0x07 => Some(at + 1),
-                ESCAPE if text.get(at + 1) == Some(&b'\\') => Some(at + 2),
-                _ => None,
-            })
-            .unwrap_or(text.len()),
-        Some(0x20..=0x7e) => with_final(text, 1, 0x20..=0x2f, 0x30..=0x7e),
+        Some(0x20..=0x2f) => with_final(text, 1, 0x20..=0x2f, 0x30..=0x7e),
+        Some(letter @ 0x30..=0x7e) => length_by(*letter, text),
         Some(_) | None => 1,
     }
 }
@@ -26,12 +18,23 @@ pub fn length(text: &[u8]) -> usize {
 /// The same for one of the control characters U+0080 to U+009F, which stand for an escape and a letter.
 pub fn length_of_c1(text: &[u8]) -> usize {
     let letter = text.get(1).map_or(0, |byte| byte.wrapping_sub(0x40));
-    let as_escape: Vec<u8> = [ESCAPE, letter]
-        .iter()
-        .chain(text.get(2..).unwrap_or_default())
-        .copied()
-        .collect();
-    length(&as_escape).max(2).min(text.len())
+    length_by(letter, text).min(text.len())
+}
+
+/// The same of a sequence whose first two bytes stand for an escape and this letter.
+fn length_by(letter: u8, text: &[u8]) -> usize {
+    match letter {
+        b'[' => with_final(text, 2, 0x20..=0x3f, 0x40..=0x7e),
+        // Titles, links and the like end with BEL or `ESC \`.
+        b']' | b'P' | b'_' | b'^' | b'X' => (2..text.len())
+            .find_map(|at| match text[at] {
+                0x07 => Some(at + 1),
+                ESCAPE if text.get(at + 1) == Some(&b'\\') => Some(at + 2),
+                _ => None,
+            })
+            .unwrap_or(text.len()),
+        _ => 2,
+    }
 }
 
 /// Up to the byte that ends a sequence, or to the first that cannot belong to one.
@@ -54,6 +57,15 @@ pub fn strip(text: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(plain)
 }
 
+/// What a program said, as it may stand in a message of ours: without escape sequences and control characters, which could do anything
+/// to the terminal of whoever reads it; a tab is a space.
+pub fn printable(text: &str) -> String {
+    let plain = strip(text.as_bytes());
+    let plain = String::from_utf8_lossy(&plain);
+    let spaced = plain.chars().map(|letter| if letter == '\t' { ' ' } else { letter });
+    spaced.filter(|letter| !letter.is_control()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +84,12 @@ mod tests {
     fn what_only_follows_an_escape_is_text() {
         let text = "a\x1b\u{e9}b\x1b(\u{e9}c\x1b[1\u{e9}d\x1b";
         assert_eq!(strip(text.as_bytes()).as_ref(), "a\u{e9}b\u{e9}c\u{e9}d".as_bytes());
+    }
+
+    #[test]
+    fn a_message_holds_nothing_that_acts_on_a_terminal() {
+        let said = "\x1b[2J\x1b]0;title\x07\x1bcfailed:\tno\u{9b}1m such\r \u{e9}\u{7f}";
+        assert_eq!(printable(said), "failed: no1m such \u{e9}");
     }
 
     proptest! {

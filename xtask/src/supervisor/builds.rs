@@ -7,7 +7,7 @@ use super::{Supervisor, send};
 use crate::clock::Now;
 use crate::fleet::ServiceId;
 use crate::lifecycle::{Event, Exit, RunId};
-use crate::log::Stream;
+use crate::log::{Stream, escape};
 use crate::paths::Lock;
 use crate::plan::{TaskPlan, environment};
 use crate::process::{self, Launch, LaunchError};
@@ -81,6 +81,7 @@ impl Supervisor {
             return Some(Event::Built(Ok(())));
         };
         let place = self.place()?;
+        let shell = self.invocation.shell.clone();
         let run = self.fleet.take_run();
         let build = Build {
             run,
@@ -94,7 +95,7 @@ impl Supervisor {
         self.builds.insert(id, build);
         self.aside(id, run, move || {
             let turn = fresh::turn(&task, &place, || ());
-            BuildNews::Looked(fresh::look(&task, &place), turn)
+            BuildNews::Looked(fresh::look(&task, &shell, &place), turn)
         });
         None
     }
@@ -285,7 +286,7 @@ fn keep_tail(streams: [PipeReader; 2], report: impl FnOnce(Vec<String>) + Send +
 fn read_lines(from: PipeReader, stream: Stream, tail: &Mutex<Tail>) {
     for line in BufReader::new(from).split(b'\n') {
         let Ok(line) = line else { return };
-        let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+        let line = escape::printable(String::from_utf8_lossy(&line).trim_end());
         tail.lock().unwrap_or_else(PoisonError::into_inner).push(stream, line);
     }
 }

@@ -260,7 +260,8 @@ impl Supervisor {
                 stdio: Stdio::Output,
                 run: tag,
             };
-            children.run_quietly(&launch, limit)
+            let done = children.run_quietly(&launch, limit);
+            done.map_err(|why| log::escape::printable(&why))
         })
     }
 }

@@ -6,6 +6,7 @@ use super::{State, Supervisor, send};
 use crate::clock::Now;
 use crate::fleet::{Member, ServiceId};
 use crate::lifecycle::{Event, HELD, State as LifeState};
+use crate::log::escape;
 use crate::process::{self, Holder, Identity, TreeRoot};
 use std::path::Path;
 
@@ -179,8 +180,9 @@ fn describe(holder: &Holder, stack: Option<&Stack>) -> String {
     let Some(pid) = holder.pid else {
         return "a process of another user".to_owned();
     };
-    let mut command: String = holder.command.chars().take(COMMAND_SHOWN).collect();
-    if command.len() < holder.command.len() {
+    let whole = escape::printable(&holder.command);
+    let mut command: String = whole.chars().take(COMMAND_SHOWN).collect();
+    if command.len() < whole.len() {
         command.push('…');
     }
     let place = holder
