@@ -3,7 +3,7 @@
 use super::environment::{Origin, Table};
 use super::profile::Profile;
 use super::resolve::Resolver;
-use super::strings::Strings;
+use super::strings::{Strings, script_place};
 use super::{Dependency, Interpreter, Probe, Rotation, ServicePlan, below};
 use crate::config::{self, Autorestart, Signal, Watch};
 use crate::policy::{Policy, Readiness};
@@ -78,7 +78,8 @@ impl Resolver<'_> {
             |number| format!("{}-{number}", written.name),
         );
         let files = profile.env_file.iter().chain(service.env_file.iter().flatten());
-        let (mut own, mut origins) = self.own_environment(files.collect(), written.env.clone(), number, errors);
+        let resolved = self.own_environment(files.collect(), written.env.clone(), number, errors);
+        let (mut own, mut origins) = (resolved.own, resolved.origins);
         if let Some(number) = number {
             own.insert("XTASK_INSTANCE".to_owned(), Some(number.to_string()));
             origins.0.insert("XTASK_INSTANCE".to_owned(), Origin::Instance);
@@ -100,11 +101,8 @@ impl Resolver<'_> {
             .collect();
         let probe = probe(&mut strings, service, &ports);
         let [out_file, error_file] = self.log_files(&mut strings, written, &name);
-        let script = strings.text("script", service.script.as_deref().unwrap_or_default());
         let interpreter = interpreter(&mut strings, service);
-        let program = interpreter.as_ref().map_or(&script, |interpreter| &interpreter.program);
-        let words = service.args.as_ref().map(config::Words::split).unwrap_or_default();
-        let args = strings.args_of(program, "args", &words);
+        let (script, args) = command(&mut strings, service, interpreter.as_ref());
         let builds = self.service_builds(service);
         let interval = service.ready.as_ref().and_then(|ready| ready.interval);
         ServicePlan {
@@ -224,11 +222,32 @@ fn interpreter(strings: &mut Strings<'_>, service: &config::Service) -> Option<I
         .interpreter
         .as_deref()
         .filter(|program| *program != "none" && !program.is_empty())?;
-    let args = strings.words("interpreter_args", service.interpreter_args.as_ref());
-    Some(Interpreter {
-        program: strings.text("interpreter", program),
-        args,
-    })
+    let program = strings.text("interpreter", program);
+    let words = service.interpreter_args.as_ref().map(config::Words::split);
+    let args = strings.args_of(&program, "interpreter_args", &words.unwrap_or_default());
+    Some(Interpreter { program, args })
+}
+
+/// The script and its arguments.
+fn command(
+    strings: &mut Strings<'_>,
+    service: &config::Service,
+    interpreter: Option<&Interpreter>,
+) -> (String, Vec<String>) {
+    let script = service.script.as_deref().unwrap_or_default();
+    let words = service.args.as_ref().map(config::Words::split).unwrap_or_default();
+    match interpreter {
+        None => {
+            let script = strings.text("script", script);
+            let args = strings.args_of(&script, "args", &words);
+            (script, args)
+        }
+        // `bash -c` as the interpreter: the script is no file but the text of one.
+        Some(Interpreter { program, args }) if script_place(program, args) == Some(args.len()) => {
+            (script.to_owned(), strings.list("args", &words))
+        }
+        Some(_) => (strings.text("script", script), strings.list("args", &words)),
+    }
 }
 
 /// The written probe; without one the ports, where there are any.

@@ -17,10 +17,26 @@ fn is_shell(program: &str) -> bool {
     ["sh", "bash", "dash", "zsh", "ksh", "ash", "fish"].contains(&name)
 }
 
-/// `-c`, also among others: `-ec`.
-fn is_script_flag(word: &str) -> bool {
-    word.strip_prefix('-')
-        .is_some_and(|letters| !letters.starts_with('-') && letters.contains('c'))
+/// Where among the arguments of a program, or behind them, the text of a script stands: after the `-c` of a shell, which may be one of
+/// several letters (`-ec`) and comes before all that is no option. `None` where there is no such text.
+pub(super) fn script_place(program: &str, args: &[String]) -> Option<usize> {
+    let mut place = 0;
+    while is_shell(program) {
+        let word = args.get(place)?;
+        let letters = word.strip_prefix(['-', '+'])?;
+        place += 1;
+        if word.starts_with('-') && !letters.starts_with('-') && letters.contains('c') {
+            return Some(place);
+        }
+        match letters {
+            "" | "-" => return None,
+            "-rcfile" | "-init-file" => place += 1,
+            // `-o pipefail`, `-eo pipefail`.
+            letters if !letters.starts_with('-') && letters.ends_with(['o', 'O']) => place += 1,
+            _ => {}
+        }
+    }
+    None
 }
 
 impl Strings<'_> {
@@ -49,11 +65,9 @@ impl Strings<'_> {
     /// The arguments of a program. What a shell is given as a script has variables of its own, and the same environment: it stays as it
     /// is written.
     pub(super) fn args_of(&mut self, program: &str, key: &str, words: &[String]) -> Vec<String> {
-        let script = is_shell(program)
-            .then(|| words.iter().position(|word| is_script_flag(word)))
-            .flatten();
+        let script = script_place(program, words);
         let expand = |(at, word): (usize, &String)| match script {
-            Some(flag) if at == flag + 1 => word.clone(),
+            Some(place) if at == place => word.clone(),
             Some(_) | None => self.text(key, word),
         };
         words.iter().enumerate().map(expand).collect()
