@@ -284,7 +284,7 @@ pub struct Status {
 }
 
 /// `logs`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Logs {
     /// Services by name, glob or id; none means all
     #[arg(value_name = "S")]

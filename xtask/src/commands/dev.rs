@@ -90,7 +90,7 @@ impl Session<'_> {
         })?;
         self.interrupts.hand_over();
         let (connection, owner, fresh) = (reached.connection, reached.owner, reached.fresh);
-        let Some((mut follower, earlier)) = reached.before else {
+        let Some((follower, earlier)) = reached.before else {
             return self.detached(connection, plan);
         };
         if !owner {
@@ -99,14 +99,12 @@ impl Session<'_> {
                 plan.profile
             ));
         }
-        if !fresh {
-            follower.show(&earlier)?;
-        }
-        follow::follow(&mut follower, connection, owner, self)
+        let earlier = if fresh { Vec::new() } else { earlier };
+        follow::follow(follower, earlier, connection, owner, self)
     }
 
     /// What follows the logs from now on, and their last lines: what somebody who joins a running stack has missed.
-    fn follower(&self, plan: &Plan) -> Result<(Follower<'_>, Vec<Line>)> {
+    fn follower(&self, plan: &Plan) -> Result<(Follower, Vec<Line>)> {
         let selection = logs::of_plan(plan, self.paths);
         logs::tell_unreadable(&selection);
         let (earlier, follow) = reader::last(&selection, EARLIER_LINES).context("failed to read the logs")?;
@@ -117,11 +115,9 @@ impl Session<'_> {
         };
         let profile = plan.profile.clone();
         let stacks = follow::Stacks::new(self.workspace, Some(&profile));
-        let again = move || logs::selection(self.workspace, Some(&profile), &[], &[]);
-        Ok((
-            Follower::new(follow, style, self.sender.clone(), Box::new(again), stacks)?,
-            earlier,
-        ))
+        let workspace = self.workspace.clone();
+        let again = move || logs::selection(&workspace, Some(&profile), &[], &[]);
+        Ok((Follower::new(follow, style, Box::new(again), stacks)?, earlier))
     }
 
     /// Waits until the stack is where `-d` promises it to be.
@@ -132,7 +128,7 @@ impl Session<'_> {
             match self.wakes.recv().context("nothing can arrive any more")? {
                 Wake::Reply(Ok(Reply::Done { failures })) => break failures,
                 Wake::Reply(Ok(Reply::Ended { .. })) => bail!("the stack was stopped meanwhile"),
-                Wake::Reply(Ok(_)) | Wake::Logs => {}
+                Wake::Reply(Ok(_)) | Wake::Printed(_) => {}
                 Wake::Reply(Err(error)) => return Err(error.into()),
                 Wake::Interrupted => return Ok(INTERRUPTED),
             }
@@ -146,7 +142,7 @@ impl Session<'_> {
             match self.wakes.recv().context("nothing can arrive any more")? {
                 Wake::Reply(Ok(Reply::Status(answer))) => stack = *answer,
                 Wake::Reply(Ok(Reply::Details(details))) => break details,
-                Wake::Reply(Ok(_)) | Wake::Logs => {}
+                Wake::Reply(Ok(_)) | Wake::Printed(_) => {}
                 Wake::Reply(Err(error)) => return Err(error.into()),
                 Wake::Interrupted => return Ok(INTERRUPTED),
             }

@@ -19,21 +19,32 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::time::SystemTime;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, SystemTime};
+
+/// How long what is left to print may take once the user has asked for the end.
+const LAST_LINES_LIMIT: Duration = Duration::from_secs(2);
 
 /// What can wake a command that follows.
 pub(super) enum Wake {
-    /// Log files changed.
-    Logs,
     /// Ctrl-C, or the terminal was closed.
     Interrupted,
     /// The supervisor said something.
     Reply(Result<Reply, Unanswered>),
+    /// Nothing more is printed: see [`Follower::start`].
+    Printed(Result<()>),
+}
+
+/// What can wake the one who prints.
+enum Order {
+    /// Log files changed.
+    Print,
+    /// Nothing more will come: print what is there, and end.
+    End,
 }
 
 /// Reads what is new in the logs and prints it.
-pub(super) struct Follower<'a> {
+pub(super) struct Follower {
     follow: Follow,
     style: Style,
     grace: Grace,
@@ -41,25 +52,57 @@ pub(super) struct Follower<'a> {
     begun: Vec<(Arc<str>, LineStream)>,
     watch: FileWatch,
     /// What to follow, asked anew: services and stacks may join.
-    again: Box<dyn Fn() -> Result<Selection> + 'a>,
+    again: Box<dyn Fn() -> Result<Selection> + Send>,
     stacks: Stacks,
+    orders: (Sender<Order>, Receiver<Order>),
 }
 
-impl<'a> Follower<'a> {
+/// The thread of a [`Follower`].
+pub(super) struct Printer(Sender<Order>);
+
+impl Printer {
+    /// Has the rest printed, and waits for that, but only for a while where the user has asked for the end, or asks now.
+    pub(super) fn finish(self, wakes: &Receiver<Wake>, is_interrupted: bool) {
+        // Where nobody prints any more there is nothing to wait for: the end of it has arrived, or is about to.
+        let _ = self.0.send(Order::End);
+        let limit = is_interrupted.then(|| clock::monotonic() + LAST_LINES_LIMIT);
+        while let Ok(Some(wake)) = next(wakes, limit) {
+            match wake {
+                Wake::Printed(_) | Wake::Interrupted => return,
+                Wake::Reply(_) => {}
+            }
+        }
+    }
+}
+
+/// The next thing that happens; none by the deadline.
+fn next(wakes: &Receiver<Wake>, deadline: Option<Monotonic>) -> Result<Option<Wake>> {
+    let Some(deadline) = deadline else {
+        return wakes.recv().map(Some).context("nothing can arrive any more");
+    };
+    match wakes.recv_timeout(deadline.saturating_sub(clock::monotonic())) {
+        Ok(wake) => Ok(Some(wake)),
+        Err(RecvTimeoutError::Timeout) => Ok(None),
+        Err(error @ RecvTimeoutError::Disconnected) => Err(error).context("nothing can arrive any more"),
+    }
+}
+
+impl Follower {
     /// Follows from where a reader has stopped.
     pub(super) fn new(
         mut follow: Follow,
         style: Style,
-        wake: Sender<Wake>,
-        again: Box<dyn Fn() -> Result<Selection> + 'a>,
+        again: Box<dyn Fn() -> Result<Selection> + Send>,
         mut stacks: Stacks,
     ) -> Result<Self> {
+        let (order, orders) = channel();
+        let wake = order.clone();
         // From here on: what came between the selection and this look is found by the first print.
         stacks.forget();
         let mut directories = follow.directories();
         directories.extend(stacks.directories());
         let watch = FileWatch::new(&directories, move || {
-            let _ = wake.send(Wake::Logs);
+            let _ = wake.send(Order::Print);
         })?;
         Ok(Self {
             follow,
@@ -69,16 +112,42 @@ impl<'a> Follower<'a> {
             watch,
             again,
             stacks,
+            orders: (order, orders),
         })
     }
 
+    /// Prints on a thread of its own, first what was read before: however slow a terminal is, and however fast a service writes, its
+    /// owner hears of everything else at once. `printed` is told the end: that of [`Printer::finish`], or that it cannot print.
+    pub(super) fn start(
+        self,
+        earlier: Vec<Line>,
+        printed: impl FnOnce(Result<()>) + Send + 'static,
+    ) -> Result<Printer> {
+        let printer = Printer(self.orders.0.clone());
+        std::thread::Builder::new()
+            .name("printer".to_owned())
+            .spawn(move || printed(self.run(&earlier)))
+            .context("failed to start the thread that prints")?;
+        Ok(printer)
+    }
+
+    fn run(mut self, earlier: &[Line]) -> Result<()> {
+        self.show(earlier)?;
+        loop {
+            self.print()?;
+            if let Order::End = self.wait() {
+                return self.print_rest();
+            }
+        }
+    }
+
     /// Prints lines that were read before.
-    pub(super) fn show(&self, lines: &[Line]) -> Result<()> {
+    fn show(&self, lines: &[Line]) -> Result<()> {
         ui::print_bytes(&self.style.render(lines))
     }
 
     /// Prints what is new, but for the youngest lines, before which older ones may still come: [`Follower::wait`] ends in time for them.
-    pub(super) fn print(&mut self) -> Result<()> {
+    fn print(&mut self) -> Result<()> {
         self.watch.rearm().context("failed to watch the logs")?;
         self.join_new();
         let now = clock::now();
@@ -105,22 +174,23 @@ impl<'a> Follower<'a> {
     }
 
     /// Prints all that is there.
-    pub(super) fn print_rest(&mut self) -> Result<()> {
+    fn print_rest(&mut self) -> Result<()> {
         self.join_new();
         self.print_until(None)?;
         let unfinished = self.follow.take_unfinished().context("failed to read the logs")?;
         self.show(&unfinished)
     }
 
-    /// Waits until there may be something to print, something else happens, or it is `at_most` that late; none when nothing can happen
-    /// any more.
-    pub(super) fn wait(&self, wakes: &Receiver<Wake>, at_most: Option<Monotonic>) -> Option<Wake> {
-        let Some(deadline) = self.grace.deadline().into_iter().chain(at_most).min() else {
-            return wakes.recv().ok();
-        };
-        match wakes.recv_timeout(deadline.saturating_sub(clock::monotonic())) {
-            Err(RecvTimeoutError::Timeout) => Some(Wake::Logs),
-            other => other.ok(),
+    /// Waits until there may be something to print.
+    fn wait(&self) -> Order {
+        let orders = &self.orders.1;
+        // It holds a sender itself: the channel cannot close.
+        match self.grace.deadline() {
+            None => orders.recv().unwrap_or(Order::End),
+            Some(deadline) => {
+                let order = orders.recv_timeout(deadline.saturating_sub(clock::monotonic()));
+                order.unwrap_or(Order::Print)
+            }
         }
     }
 
@@ -270,31 +340,37 @@ pub(super) fn to(wake: Sender<Wake>) -> impl Fn(Result<Reply, Unanswered>) -> bo
 
 /// Prints until the stack ends, or until Ctrl-C: that stops the stack if it is ours, and a second one kills it.
 pub(super) fn follow(
-    follower: &mut Follower<'_>,
+    follower: Follower,
+    earlier: Vec<Line>,
     connection: Connection,
     mut owner: bool,
     by: &impl Launched,
 ) -> Result<u8> {
     let mut asking = connection.second()?;
     receive_all(connection, to(by.sender()))?;
+    let printed = by.sender();
+    let mut printer = Some(follower.start(earlier, move |result| {
+        let _ = printed.send(Wake::Printed(result));
+    })?);
     let profile = by.profile();
     let mut interrupts = 0;
     let mut unprinted: Option<anyhow::Error> = None;
     let mut failed = Vec::new();
     // From Ctrl-C on the supervisor owes signs of life.
     let mut silent_at = None;
-    loop {
-        let wake = follower
-            .wait(by.wakes(), silent_at)
-            .context("nothing can arrive any more")?;
-        if silent_at.is_some_and(|at| at <= clock::monotonic()) {
-            return Err(by.silent());
+    let mut finish = |interrupts| {
+        if let Some(printer) = printer.take() {
+            printer.finish(by.wakes(), interrupts > 0);
         }
+    };
+    loop {
+        let Some(wake) = next(by.wakes(), silent_at)? else {
+            return Err(by.silent());
+        };
         if matches!(wake, Wake::Reply(_)) {
             silent_at = silent_at.map(|_| clock::monotonic() + SILENCE);
         }
         match wake {
-            Wake::Logs => {}
             // Somebody took the ownership away before our Ctrl-C arrived.
             Wake::Reply(Ok(Reply::Owner(false))) if interrupts > 0 => return Ok(0),
             Wake::Reply(Ok(Reply::Owner(now))) => owner = now,
@@ -307,7 +383,12 @@ pub(super) fn follow(
             }
             Wake::Reply(Ok(Reply::Status(stack))) => by.others(&stack, &failed),
             Wake::Reply(Ok(Reply::Ended { failures })) => {
-                let code = end(follower, &failures, interrupts, by)?;
+                let ended = by.ended(&profile);
+                if unprinted.is_none() {
+                    finish(interrupts);
+                }
+                ended?;
+                let code = code(&failures, interrupts, &profile)?;
                 return unprinted.map_or(Ok(code), |error| Err(error.context("the stack was stopped")));
             }
             Wake::Reply(Ok(
@@ -316,6 +397,7 @@ pub(super) fn follow(
             Wake::Reply(Err(Unanswered::Closed | Unanswered::Leaving)) => {
                 by.ended(&profile)?;
                 by.clear()?;
+                finish(interrupts);
                 bail!("the supervisor of {profile} ended without a word; what it ran was ended, see supervisor.log");
             }
             Wake::Reply(Err(error)) => return Err(error.into()),
@@ -325,40 +407,43 @@ pub(super) fn follow(
                 silent_at.get_or_insert_with(|| clock::monotonic() + SILENCE);
                 interrupt(&mut asking, interrupts, &profile)?;
             }
-        }
-        if let Err(error) = follower.print()
-            && interrupts == 0
-        {
-            // That nobody reads any more, as the terminal is gone or `| head` has seen enough, is no failure of ours; a full disk is.
-            let error = (!error.is::<ui::NobodyReads>()).then_some(error);
-            if !owner {
-                return error.map_or(Ok(0), Err);
+            Wake::Printed(result) => {
+                // Already told to end, it ends all the same: a terminal that is gone cannot be told the last lines.
+                let Some(error) = result.err().filter(|_| interrupts == 0) else {
+                    continue;
+                };
+                // That nobody reads any more, as the terminal is gone or `| head` has seen enough, is no failure of ours; a full disk is.
+                let error = (!error.is::<ui::NobodyReads>()).then_some(error);
+                if !owner {
+                    return error.map_or(Ok(0), Err);
+                }
+                unprinted = error;
+                interrupts = 1;
+                silent_at = Some(clock::monotonic() + SILENCE);
+                asking.send(Request::Leave)?;
             }
-            unprinted = error;
-            interrupts = 1;
-            silent_at = Some(clock::monotonic() + SILENCE);
-            asking.send(Request::Leave)?;
         }
     }
 }
 
+/// What is asked of the supervisor comes first: a terminal that takes nothing must not keep the stack up.
 fn interrupt(asking: &mut Connection, count: u32, profile: &str) -> Result<()> {
     match count {
         1 => {
-            ui::tell(&format!("stopping {profile}; Ctrl-C again kills at once"));
             asking.send(Request::Leave)?;
+            ui::tell(&format!("stopping {profile}; Ctrl-C again kills at once"));
         }
-        2 => asking.send(Request::Kill)?,
+        2 => {
+            asking.send(Request::Kill)?;
+            ui::tell(&format!("killing {profile}"));
+        }
         _ => bail!("given up waiting for the end of {profile}; `cargo xtask stop -p {profile}` looks again"),
     }
     Ok(())
 }
 
-fn end(follower: &mut Follower<'_>, failures: &[Failure], interrupts: u32, by: &impl Launched) -> Result<u8> {
-    // A terminal that is gone cannot be told the last lines; they are in the files.
-    let _ = follower.print_rest();
-    let profile = by.profile();
-    by.ended(&profile)?;
+/// The exit code of a stack that has ended.
+fn code(failures: &[Failure], interrupts: u32, profile: &str) -> Result<u8> {
     match stacks::failed(failures) {
         Some(error) => Err(error.context(format!("something of {profile} is left"))),
         None if interrupts > 1 => Ok(INTERRUPTED),

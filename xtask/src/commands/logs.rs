@@ -26,7 +26,8 @@ const AROUND: SignedDuration = SignedDuration::from_secs(5);
 
 pub(super) fn run(workspace: &Workspace, args: &Logs) -> Result<u8> {
     let span = span(workspace, args)?;
-    let choose = || selection_of(workspace, args, span);
+    let own = (workspace.clone(), args.clone());
+    let choose = move || selection_of(&own.0, &own.1, span);
     let asked = clock::wall();
     let selection = choose()?;
     let style = match (args.raw, args.json) {
@@ -66,21 +67,19 @@ pub(super) fn run(workspace: &Workspace, args: &Logs) -> Result<u8> {
     ui::on_nobody_reads(move || {
         let _ = reader.send(Wake::Interrupted);
     })?;
-    let mut follower = Follower::new(
-        follow.asked(asked),
-        style,
-        sender,
-        Box::new(choose),
-        Stacks::new(workspace, args.profile.as_deref()),
-    )?;
+    let stacks = Stacks::new(workspace, args.profile.as_deref());
+    let follower = Follower::new(follow.asked(asked), style, Box::new(choose), stacks)?;
+    let printer = follower.start(Vec::new(), move |result| {
+        let _ = sender.send(Wake::Printed(result));
+    })?;
     loop {
-        follower.print()?;
-        match follower.wait(&wakes, None) {
-            Some(Wake::Logs) => {}
-            Some(Wake::Interrupted | Wake::Reply(_)) | None => {
-                follower.print_rest()?;
+        match wakes.recv().context("nothing can arrive any more")? {
+            Wake::Interrupted => {
+                printer.finish(&wakes, true);
                 return Ok(0);
             }
+            Wake::Printed(result) => return result.map(|()| 0),
+            Wake::Reply(_) => {}
         }
     }
 }

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A directory with a `dev.toml`.
+#[derive(Clone)]
 pub(super) struct Workspace {
     /// Where `dev.toml` is.
     pub(super) file: PathBuf,
