@@ -73,8 +73,16 @@ pub(super) struct Sources<'a> {
     pub(super) instance: Option<u32>,
 }
 
+/// What a service or a task sets or removes.
+pub(super) struct Resolved {
+    pub(super) own: Own,
+    pub(super) origins: Origins,
+    /// Variables that a file would set, were they not the shell's.
+    pub(super) from_shell: Vec<String>,
+}
+
 /// Resolves the variables; what fails is added to `errors`, each with what it concerns.
-pub(super) fn own(sources: &Sources<'_>, read: ReadFile<'_>, errors: &mut Vec<String>) -> (Own, Origins) {
+pub(super) fn own(sources: &Sources<'_>, read: ReadFile<'_>, errors: &mut Vec<String>) -> Resolved {
     let mut from_files = BTreeMap::new();
     for file in &sources.files {
         read_env_file(sources, file, read, &mut from_files, errors);
@@ -91,8 +99,13 @@ pub(super) fn own(sources: &Sources<'_>, read: ReadFile<'_>, errors: &mut Vec<St
         own.insert(name.clone(), value);
         origins.0.insert(name.clone(), origin);
     };
-    for (name, (file, value)) in from_files.iter().filter(|(name, _)| !sources.shell.contains_key(*name)) {
-        set(name, Some(value.clone()), Origin::EnvFile(file.clone()));
+    let mut from_shell = Vec::new();
+    for (name, (file, value)) in &from_files {
+        if sources.shell.contains_key(name) {
+            from_shell.push(name.clone());
+        } else {
+            set(name, Some(value.clone()), Origin::EnvFile(file.clone()));
+        }
     }
     for Table(origin, table) in &sources.tables {
         for (name, value) in *table {
@@ -108,7 +121,11 @@ pub(super) fn own(sources: &Sources<'_>, read: ReadFile<'_>, errors: &mut Vec<St
     for (name, value) in sources.set {
         set(name, Some(value.clone()), Origin::Option);
     }
-    (own, origins)
+    Resolved {
+        own,
+        origins,
+        from_shell,
+    }
 }
 
 fn read_env_file(

@@ -195,6 +195,9 @@ pub struct TaskPlan {
     pub cwd: PathBuf,
     /// Variables that differ from the shell's.
     pub env: BTreeMap<String, Option<String>>,
+    /// Variables that an `env_file` would set, were they not the shell's.
+    #[serde(default)]
+    pub from_shell: Vec<String>,
     /// What it reads: files, directories or globs, relative to the workspace.
     #[serde(default)]
     pub inputs: Vec<String>,

@@ -1,7 +1,7 @@
 //! `Config` + profile + names + environment → `Plan`.
 //! Pure: files are read through a function that the caller gives. The order of the whole; `profile`, `service` and `tasks` resolve the parts.
 
-use super::environment::{self, Origins, Own, ReadFile, Sources, Table};
+use super::environment::{self, ReadFile, Resolved, Sources, Table};
 use super::profile::Profile;
 use super::{Dependency, Invocation, Plan, ServicePlan, TaskPlan, base_name, below};
 use crate::config::{self, Config, Problem, Problems};
@@ -203,7 +203,7 @@ impl<'a> Resolver<'a> {
         tables: Vec<Table<'_>>,
         instance: Option<u32>,
         errors: &mut Vec<String>,
-    ) -> (Own, Origins) {
+    ) -> Resolved {
         let (workspace, shell, set) = (self.workspace, &self.invocation.shell, &self.invocation.options.set);
         environment::own(
             &Sources {

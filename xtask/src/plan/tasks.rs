@@ -1,6 +1,6 @@
 //! The tasks that a plan builds, and with what environment.
 
-use super::environment::{Origin, Table};
+use super::environment::{Origin, Resolved, Table};
 use super::profile::Profile;
 use super::resolve::Resolver;
 use super::strings::Strings;
@@ -61,7 +61,8 @@ impl Resolver<'_> {
 
     fn task(&self, name: &str, task: &config::Task, profile: &Profile, errors: &mut Vec<String>) -> TaskPlan {
         let tables = vec![Table(Origin::Profile, &profile.env), Table(Origin::Service, &task.env)];
-        let (own, _) = self.own_environment(profile.env_file.iter().collect(), tables, None, errors);
+        let Resolved { own, from_shell, .. } =
+            self.own_environment(profile.env_file.iter().collect(), tables, None, errors);
         let mut strings = Strings {
             shell: &self.invocation.shell,
             own: &own,
@@ -76,6 +77,7 @@ impl Resolver<'_> {
             inputs: strings.list("inputs", &task.inputs),
             outputs: strings.list("outputs", &task.outputs),
             env: own,
+            from_shell,
         }
     }
 }

@@ -24,7 +24,7 @@ pub fn run(tasks: &[TaskPlan], shell: &BTreeMap<String, String>, place: &Place, 
         let _turn = fresh::turn(task, place, || {
             anstream::eprintln!("{name} is being built already, waiting for it");
         });
-        let stale = match fresh::look(task, place) {
+        let stale = match fresh::look(task, shell, place) {
             Look::Fresh => {
                 anstream::eprintln!("{name} is fresh, skipped");
                 continue;

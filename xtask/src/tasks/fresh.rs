@@ -2,18 +2,18 @@
 //! Reads files and keeps one record for each task, and sees to it that a task runs once at a time; runs nothing itself.
 //!
 //! Inputs are files, directories with all below them, or globs. Below a directory what `.gitignore` files and the watch's
-//! defaults leave out does not count, nor does an output; a path that is named counts whatever ignores it. An input that does
-//! not exist is no basis for a comparison, so the task runs.
+//! defaults leave out does not count, nor does an output, and links are followed as the watch follows them; a path that is named
+//! counts whatever ignores it. An input that does not exist is no basis for a comparison, so the task runs.
 
 use crate::lifecycle::Files;
 use crate::paths::{self, Lock};
 use crate::plan::TaskPlan;
 use crate::watch::filter::is_noise;
+use crate::watch::rules::Rules;
 use anyhow::{Context as _, Result};
 use globset::{GlobBuilder, GlobMatcher};
-use ignore::{DirEntry, WalkBuilder};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
@@ -77,8 +77,8 @@ struct Record {
     outputs: Digests,
 }
 
-/// Looks whether a task has to run.
-pub fn look(task: &TaskPlan, place: &Place) -> Look {
+/// Looks whether a task has to run, with this shell's environment.
+pub fn look(task: &TaskPlan, shell: &BTreeMap<String, String>, place: &Place) -> Look {
     if task.inputs.is_empty() {
         return Look::Stale(Stale {
             why: None,
@@ -88,7 +88,7 @@ pub fn look(task: &TaskPlan, place: &Place) -> Look {
     }
     let file = record_file(task, place);
     let before = Record::read(&file);
-    let definition = definition(task);
+    let definition = definition(task, shell);
     let inputs = match inputs(task, place) {
         Ok(inputs) => inputs,
         Err(why) => {
@@ -202,18 +202,20 @@ fn changed(before: &Digests, now: &Digests) -> Option<Files> {
 }
 
 /// What the task is: another program, argument or variable is another task.
-fn definition(task: &TaskPlan) -> String {
+fn definition(task: &TaskPlan, shell: &BTreeMap<String, String>) -> String {
     let TaskPlan {
         name: _,
         script,
         args,
         cwd,
         env,
+        from_shell,
         inputs,
         outputs,
     } = task;
+    let from_shell: Vec<_> = from_shell.iter().map(|name| (name, shell.get(name))).collect();
     let mut hasher = XxHash3_128::new();
-    hasher.write(format!("{:?}", (script, args, cwd, env, inputs, outputs)).as_bytes());
+    hasher.write(format!("{:?}", (script, args, cwd, env, from_shell, inputs, outputs)).as_bytes());
     digest(&hasher)
 }
 
@@ -310,34 +312,100 @@ impl Pattern {
     }
 }
 
-/// The files and symbolic links at or below `top`.
+/// The files and symbolic links at or below `top`; of inputs (`filtered`) without what is ignored, and with what lies behind links to
+/// other directories of the workspace.
 fn files(top: &Path, filtered: bool, place: &Place) -> Result<Vec<PathBuf>, String> {
-    let mut walk = WalkBuilder::new(top);
-    walk.standard_filters(false);
-    let state_dir = place.state_dir.clone();
-    if filtered {
-        walk.git_ignore(true).parents(true).require_git(false);
-        walk.filter_entry(move |entry| entry.depth() == 0 || !is_noise(entry.file_name()) && entry.path() != state_dir);
+    let failed = |error: &std::io::Error| format!("cannot read all of {}: {error}", top.display());
+    // A link that is named stands for the directory it leads to.
+    if !top.is_dir() {
+        return match found(top.symlink_metadata()).map_err(|error| failed(&error))? {
+            Some(_) => Ok(vec![top.to_owned()]),
+            None => Ok(Vec::new()),
+        };
     }
-    let mut files = Vec::new();
-    for entry in walk.build() {
-        match entry {
-            Ok(entry) if is_directory(&entry) => {}
-            Ok(entry) => files.push(entry.into_path()),
-            Err(error)
-                if error
-                    .io_error()
-                    .is_some_and(|error| error.kind() == ErrorKind::NotFound) => {}
-            Err(error) => return Err(format!("cannot read all of {}: {error}", top.display())),
-        }
+    let mut walk = Walk {
+        workspace: fs::canonicalize(&place.workspace).unwrap_or_else(|_| place.workspace.clone()),
+        state_dir: &place.state_dir,
+        filtered,
+        real_top: fs::canonicalize(top).map_err(|error| failed(&error))?,
+        linked: BTreeSet::new(),
+        queue: Vec::new(),
+        files: Vec::new(),
+    };
+    let rules = Rules::above(&walk.real_top, &walk.workspace).unwrap_or_default();
+    walk.queue.push((top.to_owned(), walk.real_top.clone(), rules));
+    while let Some((dir, real, rules)) = walk.queue.pop() {
+        walk.add(&dir, &real, &rules).map_err(|error| failed(&error))?;
     }
-    Ok(files)
+    Ok(walk.files)
 }
 
-/// A link that is named stands for the directory it leads to.
-fn is_directory(entry: &DirEntry) -> bool {
-    let own = entry.file_type().is_some_and(|kind| kind.is_dir());
-    own || entry.depth() == 0 && entry.path().is_dir()
+/// The files of one directory with all below it, as far as they were found.
+struct Walk<'a> {
+    workspace: PathBuf,
+    state_dir: &'a Path,
+    filtered: bool,
+    real_top: PathBuf,
+    /// The directories that links led to, so that a circle of them has an end.
+    linked: BTreeSet<PathBuf>,
+    /// Directories to read: as they are named, where they really are, and the rules above them.
+    queue: Vec<(PathBuf, PathBuf, Rules)>,
+    files: Vec<PathBuf>,
+}
+
+impl Walk<'_> {
+    fn add(&mut self, dir: &Path, real: &Path, rules: &Rules) -> std::io::Result<()> {
+        let Some(entries) = found(fs::read_dir(real))? else {
+            return Ok(());
+        };
+        let rules = if self.filtered {
+            rules.enter(real)
+        } else {
+            Rules::default()
+        };
+        for entry in entries {
+            let entry = entry?;
+            let (name, Some(kind)) = (entry.file_name(), found(entry.file_type())?) else {
+                continue;
+            };
+            let (path, real) = (dir.join(&name), real.join(&name));
+            let is_left_out = || is_noise(&name) || path == self.state_dir || rules.drops(&real, kind.is_dir());
+            if self.filtered && is_left_out() {
+                continue;
+            }
+            if kind.is_dir() {
+                self.queue.push((path, real, rules.clone()));
+                continue;
+            }
+            if self.filtered && kind.is_symlink() && real.is_dir() {
+                self.follow(&path, &real);
+            }
+            self.files.push(path);
+        }
+        Ok(())
+    }
+
+    /// What lies behind a link to a directory counts as the watch counts it: inside the workspace, and not twice.
+    fn follow(&mut self, path: &Path, link: &Path) {
+        let Ok(real) = fs::canonicalize(link) else { return };
+        let is_known = real.starts_with(&self.real_top) || self.real_top.starts_with(&real);
+        if is_known || !real.starts_with(&self.workspace) || self.linked.contains(&real) {
+            return;
+        }
+        if let Some(rules) = Rules::above(&real, &self.workspace) {
+            self.linked.insert(real.clone());
+            self.queue.push((path.to_owned(), real, rules));
+        }
+    }
+}
+
+/// What is there; `None` where it went meanwhile.
+fn found<T>(result: std::io::Result<T>) -> std::io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Of the bytes, whether it can be executed and, for a symbolic link, where it leads.
@@ -377,6 +445,7 @@ mod tests {
     struct Bench {
         dir: tempfile::TempDir,
         task: TaskPlan,
+        shell: BTreeMap<String, String>,
     }
 
     impl Bench {
@@ -389,10 +458,12 @@ mod tests {
                 args: vec!["run".to_owned()],
                 cwd: dir.path().to_owned(),
                 env: BTreeMap::new(),
+                from_shell: Vec::new(),
                 inputs: texts(inputs),
                 outputs: texts(outputs),
             };
-            Self { dir, task }
+            let shell = BTreeMap::new();
+            Self { dir, task, shell }
         }
 
         fn write(&self, path: &str, text: &str) -> &Self {
@@ -405,7 +476,7 @@ mod tests {
         fn look(&self) -> Look {
             let workspace = fs::canonicalize(self.dir.path()).unwrap();
             let state_dir = workspace.join("state");
-            look(&self.task, &Place { workspace, state_dir })
+            look(&self.task, &self.shell, &Place { workspace, state_dir })
         }
 
         fn succeed(&self) -> &Self {

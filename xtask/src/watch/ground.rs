@@ -6,7 +6,7 @@ use super::arm::Armer;
 use crate::clock;
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
 use notify::{ErrorKind, Event, RecursiveMode};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -50,9 +50,9 @@ pub enum TouchKind {
 #[derive(Debug)]
 pub struct Ground {
     armer: Armer,
-    watched: BTreeSet<PathBuf>,
+    watched: BTreeMap<PathBuf, RecursiveMode>,
     /// Asked for and not known to be done.
-    asked: HashSet<PathBuf>,
+    asked: HashMap<PathBuf, RecursiveMode>,
     /// Those that could not be watched, until somebody wants to know.
     refused: HashMap<PathBuf, notify::Error>,
 }
@@ -70,8 +70,8 @@ impl Ground {
         let notify = notify::recommended_watcher(handler).map_err(|error| anyhow::anyhow!(explain(&error)))?;
         Ok(Self {
             armer: Armer::start(notify)?,
-            watched: BTreeSet::new(),
-            asked: HashSet::new(),
+            watched: BTreeMap::new(),
+            asked: HashMap::new(),
             refused: HashMap::new(),
         })
     }
@@ -113,7 +113,7 @@ impl Ground {
 
     /// Drops the watches of a directory that was removed or renamed, and of all below it.
     pub fn forget(&mut self, dir: &Path) {
-        if self.watched.contains(dir) {
+        if self.watched.contains_key(dir) {
             self.retain(|path| !path.starts_with(dir));
         }
     }
@@ -122,15 +122,15 @@ impl Ground {
     pub fn retain(&mut self, wanted: impl Fn(&Path) -> bool) {
         while !self.asked.is_empty() && self.take_done() {}
         self.refused.clear();
-        for path in self.watched.iter().filter(|path| !wanted(path)) {
+        for path in self.watched.keys().filter(|path| !wanted(path)) {
             self.armer.unwatch(path.clone());
         }
-        self.watched.retain(|path| wanted(path));
+        self.watched.retain(|path, _| wanted(path));
     }
 
     fn watch(&mut self, dir: &Path, mode: RecursiveMode) -> Result<(), String> {
         self.ask(dir, mode);
-        while self.asked.contains(dir) && self.take_done() {}
+        while self.asked.contains_key(dir) && self.take_done() {}
         match self.refused.remove(dir) {
             None => Ok(()),
             Some(error) if is_gone(&error) => Ok(()),
@@ -139,9 +139,15 @@ impl Ground {
     }
 
     fn ask(&mut self, dir: &Path, mode: RecursiveMode) {
-        if !self.watched.contains(dir) && self.asked.insert(dir.to_owned()) {
-            self.armer.watch(dir.to_owned(), mode);
+        let enough = |known: &RecursiveMode| *known == mode || *known == RecursiveMode::Recursive;
+        if self.watched.get(dir).or(self.asked.get(dir)).is_some_and(enough) {
+            return;
         }
+        if self.watched.remove(dir).is_some() {
+            self.armer.unwatch(dir.to_owned());
+        }
+        self.asked.insert(dir.to_owned(), mode);
+        self.armer.watch(dir.to_owned(), mode);
     }
 
     /// Waits until one more of the asked watches is set or refused; false when that never comes.
@@ -149,9 +155,9 @@ impl Ground {
         let Some((dir, result)) = self.armer.next_done() else {
             return false;
         };
-        self.asked.remove(&dir);
+        let mode = self.asked.remove(&dir).unwrap_or(RecursiveMode::NonRecursive);
         match result {
-            Ok(()) => drop(self.watched.insert(dir)),
+            Ok(()) => drop(self.watched.insert(dir, mode)),
             Err(error) => drop(self.refused.insert(dir, error)),
         }
         true

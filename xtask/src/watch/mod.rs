@@ -9,7 +9,7 @@ mod fingerprint;
 mod ground;
 pub mod presence;
 mod roots;
-mod rules;
+pub mod rules;
 #[cfg(test)]
 mod tests;
 mod tree;

@@ -1,6 +1,8 @@
 //! Where a watched path really is: symbolic links resolved, and for one that does not exist yet the place where it will
 //! show up. Looks at the file system; watches nothing.
 
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -24,31 +26,72 @@ pub struct Anchor {
     pub hook: PathBuf,
 }
 
-/// What `given` is now, and where its coming or its change would show.
-pub fn resolve(given: &Path) -> (Option<Root>, Option<Anchor>) {
-    let root = fs::canonicalize(given).ok().map(|real| Root {
+/// As many links in a row as Linux follows; a longer chain is a circle.
+const LINKS: u32 = 40;
+
+/// What `given` is now, and where its coming or its change would show: at each step of the way to it below the workspace, outside of
+/// it at the last step that can be seen, and the same for what a symbolic link on the way leads to.
+pub fn resolve(given: &Path, workspace: &Path) -> (Option<Root>, Vec<Anchor>) {
+    let mut anchors = Vec::new();
+    let real = start(given, workspace).and_then(|start| follow(start, workspace, &mut anchors));
+    let root = real.map(|real| Root {
         given: given.to_owned(),
         is_dir: real.is_dir(),
         real,
     });
-    let anchor = if root.is_none() || given.is_symlink() {
-        anchor(given)
-    } else {
-        None
-    };
-    (root, anchor)
+    (root, anchors)
 }
 
-/// The nearest directory above that exists, and the next step from it.
-fn anchor(given: &Path) -> Option<Anchor> {
-    given
-        .ancestors()
-        .zip(given.ancestors().skip(1))
-        .find_map(|(child, parent)| {
-            let dir = fs::canonicalize(parent).ok().filter(|dir| dir.is_dir())?;
-            let hook = dir.join(child.file_name()?);
-            Some(Anchor { dir, hook })
-        })
+/// A real directory, and the steps that are left from there.
+type Start = (PathBuf, VecDeque<OsString>);
+
+/// Where the way to `path` begins: the workspace, or, outside of it, the nearest directory above that exists.
+fn start(path: &Path, workspace: &Path) -> Option<Start> {
+    let nearest = || path.ancestors().skip(1).find(|dir| dir.is_dir());
+    let base = if path.starts_with(workspace) {
+        workspace
+    } else {
+        nearest()?
+    };
+    let steps = path.strip_prefix(base).ok()?.iter().map(OsStr::to_owned).collect();
+    Some((fs::canonicalize(base).ok()?, steps))
+}
+
+/// Goes step by step to the end of the way, if there is one.
+fn follow((mut real, mut steps): Start, workspace: &Path, anchors: &mut Vec<Anchor>) -> Option<PathBuf> {
+    let mut links = 0;
+    while let Some(step) = steps.pop_front() {
+        if step == ".." {
+            real.pop();
+            continue;
+        }
+        let next = real.join(step);
+        anchors.push(Anchor {
+            dir: real.clone(),
+            hook: next.clone(),
+        });
+        let Ok(target) = fs::read_link(&next) else {
+            let leads_on = steps.is_empty() && next.exists() || next.is_dir();
+            if !leads_on {
+                return None;
+            }
+            real = next;
+            continue;
+        };
+        links += 1;
+        if links > LINKS {
+            return None;
+        }
+        let ahead: VecDeque<OsString> = if target.is_absolute() {
+            let (base, ahead) = start(&target, workspace)?;
+            real = base;
+            ahead
+        } else {
+            target.iter().map(OsStr::to_owned).collect()
+        };
+        steps = ahead.into_iter().chain(steps).collect();
+    }
+    Some(real)
 }
 
 #[cfg(test)]
@@ -64,24 +107,60 @@ mod tests {
         fs::write(here.join("file"), "").unwrap();
         symlink("dir", here.join("link")).unwrap();
         symlink("none", here.join("dangling")).unwrap();
+        symlink("circle", here.join("circle")).unwrap();
 
-        let root = |given: &str, real: &str, is_dir| Root {
-            given: here.join(given),
-            real: here.join(real),
-            is_dir,
+        let root = |given: &str, real: &str, is_dir| {
+            Some(Root {
+                given: here.join(given),
+                real: here.join(real),
+                is_dir,
+            })
         };
         let anchor = |hook: &str| Anchor {
-            dir: here.clone(),
+            dir: here.join(hook).parent().unwrap().to_owned(),
             hook: here.join(hook),
         };
-        assert_eq!(resolve(&here.join("dir")), (Some(root("dir", "dir", true)), None));
-        assert_eq!(resolve(&here.join("file")), (Some(root("file", "file", false)), None));
+        let resolve = |given: &str| resolve(&here.join(given), &here);
+        assert_eq!(resolve("dir"), (root("dir", "dir", true), vec![anchor("dir")]));
+        assert_eq!(resolve("file"), (root("file", "file", false), vec![anchor("file")]));
         assert_eq!(
-            resolve(&here.join("link")),
-            (Some(root("link", "dir", true)), Some(anchor("link")))
+            resolve("link"),
+            (root("link", "dir", true), vec![anchor("link"), anchor("dir")])
         );
-        assert_eq!(resolve(&here.join("dangling")), (None, Some(anchor("dangling"))));
-        assert_eq!(resolve(&here.join("a/b/c")), (None, Some(anchor("a"))));
-        assert_eq!(resolve(&here.join("file/c")), (None, Some(anchor("file"))));
+        assert_eq!(resolve("dangling"), (None, vec![anchor("dangling"), anchor("none")]));
+        assert_eq!(resolve("a/b/c"), (None, vec![anchor("a")]));
+        assert_eq!(resolve("file/c"), (None, vec![anchor("file")]));
+        assert_eq!(resolve("circle"), (None, vec![anchor("circle"); 41]));
+
+        // In the middle of the way, upwards again, and to an absolute path.
+        fs::create_dir(here.join("dir/sub")).unwrap();
+        symlink("../dir", here.join("dir/up")).unwrap();
+        symlink(here.join("dir"), here.join("absolute")).unwrap();
+        assert_eq!(
+            resolve("absolute/up/sub"),
+            (
+                root("absolute/up/sub", "dir/sub", true),
+                ["absolute", "dir", "dir/up", "dir", "dir/sub"].map(anchor).to_vec()
+            )
+        );
+        assert_eq!(resolve(""), (root("", "", true), vec![]));
+    }
+
+    #[test]
+    fn outside_of_the_workspace_only_the_last_step_is_looked_at() {
+        let temp = tempfile::tempdir().unwrap();
+        let here = fs::canonicalize(temp.path()).unwrap();
+        fs::create_dir_all(here.join("other/dir")).unwrap();
+        let workspace = here.join("workspace");
+        let (root, anchors) = resolve(&here.join("other/dir"), &workspace);
+        assert_eq!(root.map(|root| root.real), Some(here.join("other/dir")));
+        let dir = here.join("other");
+        assert_eq!(
+            anchors,
+            [Anchor {
+                hook: dir.join("dir"),
+                dir
+            }]
+        );
     }
 }

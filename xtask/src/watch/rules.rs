@@ -20,14 +20,10 @@ impl Rules {
     /// The rules that hold in the directory that `root` is in: from the top of its repository (else of the workspace)
     /// downwards. None when they ignore `root` itself.
     pub fn above(root: &Path, workspace: &Path) -> Option<Self> {
-        let repository = root.ancestors().find(|dir| dir.join(".git").exists());
-        let top = repository
-            .or_else(|| root.starts_with(workspace).then_some(workspace))
-            .unwrap_or(root);
-        let mut chain: Vec<_> = root.ancestors().take_while(|dir| dir.starts_with(top)).collect();
+        let mut chain = directories_above(root, workspace);
         chain.reverse();
         let mut rules = Self::default();
-        for (dir, inner) in chain.iter().zip(chain.iter().skip(1)) {
+        for (dir, inner) in chain.iter().zip(chain.iter().skip(1).chain([&root])) {
             rules = rules.enter(dir);
             if rules.drops(inner, true) {
                 return None;
@@ -61,6 +57,18 @@ impl Rules {
         }
         false
     }
+}
+
+/// The directories whose `.gitignore` holds for `root` from above, the nearest first.
+pub fn directories_above<'a>(root: &'a Path, workspace: &Path) -> Vec<&'a Path> {
+    let repository = root.ancestors().find(|dir| dir.join(".git").exists());
+    let top = repository
+        .or_else(|| root.starts_with(workspace).then_some(workspace))
+        .unwrap_or(root);
+    root.ancestors()
+        .skip(1)
+        .take_while(|dir| dir.starts_with(top))
+        .collect()
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub struct Tree {
     pub(super) roots: Vec<Root>,
     /// The directories whose entries count.
     pub(super) dirs: BTreeMap<PathBuf, Directory>,
-    /// Directories watched only to see a root come or change.
+    /// Directories watched only to see a root, a link or rules come or change.
     pub(super) anchors: BTreeSet<PathBuf>,
     /// Entries of `anchors` whose touch means a new walk.
     pub(super) hooks: BTreeSet<PathBuf>,

@@ -3,8 +3,8 @@
 
 use super::fingerprint::{Kind, LARGEST_HASHED, Print, Stat, link_hash};
 use super::ground::Ground;
-use super::roots::{Root, resolve};
-use super::rules::Rules;
+use super::roots::{Anchor, Root, resolve};
+use super::rules::{Rules, directories_above};
 use super::tree::{Directory, Tree};
 use crate::clock;
 use std::collections::VecDeque;
@@ -95,19 +95,30 @@ impl Tree {
         }
     }
 
-    /// Resolves a root, and watches the place where its coming or its change would show.
+    /// Resolves a root, and watches the places where its coming or its change would show.
     fn resolve(&mut self, given: &Path, ground: &mut Ground) -> Option<Root> {
         loop {
-            let (root, anchor) = resolve(given);
-            let Some(anchor) = anchor else { return root };
-            self.hooks.insert(anchor.hook);
-            if !self.anchors.insert(anchor.dir.clone()) {
+            let (root, anchors) = resolve(given, &self.spec.workspace);
+            let mut is_settled = true;
+            for Anchor { dir, hook } in anchors {
+                is_settled &= !self.hook(&dir, hook, ground);
+            }
+            // Else again, for something may have come before its watch was set.
+            if is_settled {
                 return root;
             }
-            // Again, for it may have come before the watch was set.
-            let watched = ground.watch_directory(&anchor.dir);
+        }
+    }
+
+    /// Sees to it that a touch of `hook`, an entry of `dir`, means a new walk; whether `dir` was not watched for such until now.
+    fn hook(&mut self, dir: &Path, hook: PathBuf, ground: &mut Ground) -> bool {
+        self.hooks.insert(hook);
+        let is_new = self.anchors.insert(dir.to_owned());
+        if is_new {
+            let watched = ground.watch_directory(dir);
             self.note(watched);
         }
+        is_new
     }
 
     fn enter(&mut self, root: &Root, walk: &mut Walk<'_>) {
@@ -115,6 +126,9 @@ impl Tree {
             if self.filter.passes(&root.given, true) {
                 let watched = walk.ground.watch_root(&root.real);
                 self.note(watched);
+                for dir in directories_above(&root.real, &self.spec.workspace.clone()) {
+                    self.hook(dir, dir.join(".gitignore"), walk.ground);
+                }
                 let rules = Rules::above(&root.real, &self.spec.workspace).unwrap_or_default();
                 self.walk(&root.real, rules, walk);
             }
@@ -207,7 +221,9 @@ impl Tree {
     fn follow_links(&mut self, walk: &mut Walk<'_>) {
         let configured = self.spec.roots.len();
         while let Some(link) = walk.links.pop() {
-            let (Some(root), _) = resolve(&link) else { continue };
+            let Some(root) = self.resolve(&link, walk.ground) else {
+                continue;
+            };
             if self.filter.is_off_limits(&root.real) {
                 continue;
             }
