@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module's layer; the longest name counts. A module imports its own layer and lower ones.
-const LAYERS: [(&str, u8); 38] = [
+const LAYERS: [(&str, u8); 39] = [
     ("clock", 0),
     ("config", 0),
     ("policy", 0),
@@ -14,6 +14,7 @@ const LAYERS: [(&str, u8); 38] = [
     ("log::filter", 0),
     ("log::grace", 0),
     ("log::line", 0),
+    ("log::losses", 0),
     ("log::merge", 0),
     ("log::moment", 0),
     ("log::record", 0),
@@ -77,6 +78,13 @@ const OWNERS: [(&str, &[&str]); 11] = [
     ("ureq", &["readiness"]),
     ("which", &["process"]),
     ("xshell", &["tasks"]),
+];
+
+/// What panics where the system has no thread to give or stderr takes nothing, and what does not.
+const PANICS: [(&str, &str); 3] = [
+    ("thread::spawn", "thread::Builder"),
+    ("anstream::eprintln", "ui::tell"),
+    ("anstream::eprint", "ui::tell"),
 ];
 
 /// A source file of ours, without its tests.
@@ -245,6 +253,20 @@ fn each_crate_has_one_owner() {
             let top = source.module.split("::").next().unwrap_or_default();
             if named && !owners.contains(&top) {
                 wrong.push(format!("{} names {name}, which belongs to {owners:?}", source.module));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn nothing_panics_for_want_of_a_thread_or_of_a_reader() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        for (name, instead) in PANICS {
+            let named = |path: &String| path == name || path.ends_with(&format!("::{name}"));
+            if source.paths.iter().any(named) {
+                wrong.push(format!("{} names {name}; use {instead}", source.module));
             }
         }
     }

@@ -10,7 +10,7 @@ fn main() -> ExitCode {
     match done {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            anstream::eprintln!("{}", xtask::commands::describe(&error));
+            xtask::ui::tell(&xtask::commands::describe(&error));
             ExitCode::from(xtask::commands::exit_code(&error))
         }
     }

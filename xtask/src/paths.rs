@@ -158,7 +158,9 @@ impl Lock {
         let (sender, taken) = channel();
         // flock has no time limit: a thread waits, and is left behind where it waits for ever. A lock that comes too late is
         // dropped with the channel.
-        std::thread::spawn(move || sender.send(Self::take(&path)));
+        std::thread::Builder::new()
+            .spawn(move || sender.send(Self::take(&path)))
+            .context("failed to start a thread that waits for a lock")?;
         taken.recv_timeout(limit).map_or(Ok(None), |lock| lock.map(Some))
     }
 

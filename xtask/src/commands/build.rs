@@ -30,7 +30,11 @@ pub(super) fn run(workspace: &Workspace, args: &Build) -> Result<u8> {
         named
     };
     if builds.is_empty() {
-        anstream::eprintln!("profile {} has nothing to build; {}", plan.profile, the_tasks(&config));
+        crate::ui::tell(&format!(
+            "profile {} has nothing to build; {}",
+            plan.profile,
+            the_tasks(&config)
+        ));
     }
     if args.force {
         for build in &builds {

@@ -178,7 +178,7 @@ impl Session<'_> {
             return;
         };
         let text = ui::for_people(&selection).render(&lines);
-        anstream::eprint!("{}", String::from_utf8_lossy(&text));
+        ui::tell(String::from_utf8_lossy(&text).trim_end());
     }
 }
 

@@ -100,7 +100,7 @@ pub(super) fn run(workspace: &Workspace, saved: &Saved) -> Result<u8> {
                 break;
             }
             let error = error.context(stack.profile.clone());
-            anstream::eprintln!("{}", super::describe(&error));
+            crate::ui::tell(&super::describe(&error));
             foreground.not_started.push(stack.profile.clone());
             last_error = Some(error);
         }
@@ -208,7 +208,7 @@ impl Foreground {
                     held.phase = Phase::Up;
                 }
                 for Failure { service, reason } in failures {
-                    anstream::eprintln!("warning: {}: {service}: {reason}", held.profile);
+                    crate::ui::tell(&format!("warning: {}: {service}: {reason}", held.profile));
                     held.missing.push(service);
                 }
                 self.say_ready();
@@ -300,7 +300,7 @@ impl Foreground {
         }
         self.said_ready = true;
         let text = self.summary();
-        anstream::eprintln!("{text}");
+        crate::ui::tell(&text);
         if let Some(manager) = &self.manager {
             manager.ready(&text);
         }
@@ -323,7 +323,7 @@ impl Foreground {
     }
 
     fn tell(&self, text: &str) {
-        anstream::eprintln!("{text}");
+        crate::ui::tell(text);
         if let Some(manager) = &self.manager {
             manager.status(text);
         }

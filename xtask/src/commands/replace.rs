@@ -43,7 +43,7 @@ pub(super) fn make_room(paths: &StackPaths, plan: &Plan, replace: bool) -> Resul
 }
 
 fn stop(stack: Running) -> Result<()> {
-    anstream::eprintln!("stopping {}", stack.status.profile);
+    crate::ui::tell(&format!("stopping {}", stack.status.profile));
     stop_stack(stack)
 }
 

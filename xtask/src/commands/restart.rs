@@ -51,7 +51,7 @@ fn remaining(services: Vec<String>, plan: &Plan, named: &[String]) -> Result<Vec
     if !named.is_empty() && !named.contains(&"all".to_owned()) {
         bail!(text);
     }
-    anstream::eprintln!("warning: {text}");
+    crate::ui::tell(&format!("warning: {text}"));
     Ok(remaining)
 }
 

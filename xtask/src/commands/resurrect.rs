@@ -29,7 +29,7 @@ pub(super) fn run(workspace: &Workspace, args: &Resurrect) -> Result<u8> {
         stacks::failed(&failures).map_or(Ok(()), Err)
     })?;
     if saved.stacks.is_empty() {
-        anstream::eprintln!("it was saved that no stack runs");
+        ui::tell("it was saved that no stack runs");
     }
     failures.map_or(Ok(0), Err)
 }

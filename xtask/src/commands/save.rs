@@ -17,7 +17,9 @@ pub(super) fn run(workspace: &Workspace, args: &Save) -> Result<u8> {
         let profile = &running.status.profile;
         let options = started_with(&mut running.connection)?.options;
         for (name, _) in &options.set {
-            anstream::eprintln!("warning: {profile}: -e {name} is not saved; put it in dev.toml or in an env_file");
+            ui::tell(&format!(
+                "warning: {profile}: -e {name} is not saved; put it in dev.toml or in an env_file"
+            ));
         }
         stacks.push(SavedStack::new(profile, &options));
     }
@@ -63,11 +65,11 @@ pub(super) fn read(state_dir: &Path) -> Result<Saved> {
     };
     match read_one(&backup) {
         Ok(Some(saved)) => {
-            anstream::eprintln!(
+            ui::tell(&format!(
                 "warning: {} cannot be used: {why}; using its backup {}",
                 path.display(),
                 backup.display()
-            );
+            ));
             Ok(saved)
         }
         Ok(None) if !path.exists() => bail!("nothing was saved; run `cargo xtask save` while the stacks are up"),

@@ -161,10 +161,10 @@ fn print(boot: &Boot, service: &Service) -> Result<u8> {
         Owner::System { .. } => "",
         Owner::User => " --user",
     };
-    anstream::eprintln!(
+    ui::tell(&format!(
         "this goes to {}; `cargo xtask startup install{user}` puts it there",
         service.path.display()
-    );
+    ));
     Ok(0)
 }
 
@@ -190,25 +190,25 @@ fn install(boot: &Boot, service: &Service) -> Result<u8> {
         service.path.display(),
         boot.workspace.display()
     ))?;
-    service.hints.iter().for_each(|hint| anstream::eprintln!("{hint}"));
+    service.hints.iter().for_each(|hint| ui::tell(hint));
     Ok(0)
 }
 
 fn uninstall(service: &Service) -> Result<u8> {
     if !service.path.exists() {
-        anstream::eprintln!("{} is not installed", service.path.display());
+        ui::tell(&format!("{} is not installed", service.path.display()));
         return Ok(0);
     }
     // Where no manager runs, nothing has to be stopped; without the rights the next step fails, too, and says so.
     if let Err(error) = task::run(&service.stop) {
-        anstream::eprintln!("warning: {error:#}");
+        ui::tell(&format!("warning: {error:#}"));
     }
     let disabled = service.disable.as_deref().map_or(Ok(()), task::run);
     if let Err(error) = disabled.and_then(|()| task::remove(&service.path)) {
         return by_hand(error, &service.uninstall_commands, "");
     }
     if let Some(Err(error)) = service.forget.as_deref().map(task::run) {
-        anstream::eprintln!("warning: {error:#}");
+        ui::tell(&format!("warning: {error:#}"));
     }
     ui::print(&format!("removed {}\n", service.path.display()))?;
     Ok(0)

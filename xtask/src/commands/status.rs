@@ -17,12 +17,12 @@ pub(super) fn run(workspace: &Workspace, args: &Status) -> Result<u8> {
         (true, false) => {}
         _ if args.json => ui::print(&json(stacks)?)?,
         (true, true) if remains.is_empty() => {
-            anstream::eprintln!("{}", stacks::none_runs_yet(args.profile.as_deref()));
+            ui::tell(&stacks::none_runs_yet(args.profile.as_deref()));
         }
         (true, true) => {}
         (false, _) => ui::print(&ui::table::render(&stacks))?,
     }
-    remains.iter().for_each(|text| anstream::eprintln!("warning: {text}"));
+    remains.iter().for_each(|text| ui::tell(&format!("warning: {text}")));
     stacks::unanswered(&silent).map_or(Ok(0), Err)
 }
 

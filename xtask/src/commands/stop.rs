@@ -41,7 +41,7 @@ pub(super) fn run(workspace: &Workspace, args: &Stop) -> Result<u8> {
     }
     let stopped = end_what_is_left(workspace, args, &running)?;
     if running.is_empty() && errors.is_empty() && !stopped {
-        anstream::eprintln!("{}", stacks::none_runs(args.profile.as_deref()));
+        crate::ui::tell(&stacks::none_runs(args.profile.as_deref()));
     }
     // All are asked before the first is waited for: they stop at the same time, and one that is late holds up no other.
     let asked: Vec<_> = running
@@ -51,7 +51,7 @@ pub(super) fn run(workspace: &Workspace, args: &Stop) -> Result<u8> {
     for (stack, stopping) in asked {
         let profile = stack.status.profile.clone();
         match await_stop(&stack, stopping) {
-            Ok(()) => anstream::eprintln!("stopped {profile}"),
+            Ok(()) => crate::ui::tell(&format!("stopped {profile}")),
             Err(error) => errors.push(error),
         }
     }
@@ -78,7 +78,7 @@ fn end_what_is_left(workspace: &Workspace, args: &Stop, running: &[Running]) -> 
             let lost = stacks::lost_socket(state);
             // It cannot be told which of its services are meant.
             ensure!(args.services.is_empty(), "{lost}");
-            anstream::eprintln!("warning: {lost}");
+            crate::ui::tell(&format!("warning: {lost}"));
             process::ask_to_end(state.supervisor).context("failed to ask the supervisor to end")?;
             process::wait_gone(&[state.supervisor], args.timeout.unwrap_or(UNREACHABLE_LIMIT));
         }
@@ -86,7 +86,7 @@ fn end_what_is_left(workspace: &Workspace, args: &Stop, running: &[Running]) -> 
         await_end(&paths, &profile)?;
         stacks::clear_stale(&paths)?;
         if unreachable.is_some() {
-            anstream::eprintln!("stopped {profile}");
+            crate::ui::tell(&format!("stopped {profile}"));
             stopped = true;
         }
     }
@@ -95,7 +95,7 @@ fn end_what_is_left(workspace: &Workspace, args: &Stop, running: &[Running]) -> 
 
 fn stop_services(running: Vec<Running>, args: &Stop) -> Result<u8> {
     if running.is_empty() {
-        anstream::eprintln!("{}", stacks::none_runs(args.profile.as_deref()));
+        crate::ui::tell(&stacks::none_runs(args.profile.as_deref()));
         return Ok(0);
     }
     select::for_each_chosen(running, &args.services, |running, services| {

@@ -144,8 +144,8 @@ pub(super) fn invocation(options: Options) -> Invocation {
             (Ok(name), Ok(value)) => {
                 shell.insert(name, value);
             }
-            (Ok(name), Err(_)) => anstream::eprintln!("warning: {name} is not UTF-8 and is not passed on"),
-            (Err(_), _) => anstream::eprintln!("warning: a variable whose name is not UTF-8 is not passed on"),
+            (Ok(name), Err(_)) => crate::ui::tell(&format!("warning: {name} is not UTF-8 and is not passed on")),
+            (Err(_), _) => crate::ui::tell("warning: a variable whose name is not UTF-8 is not passed on"),
         }
     }
     Invocation { shell, options }

@@ -42,6 +42,8 @@ pub type Task = (ServiceId, Action);
 #[derive(Debug, Clone, Default)]
 pub struct Fleet {
     members: BTreeMap<ServiceId, Member>,
+    /// The names of services that have left: what they did last is still told.
+    departed: BTreeMap<ServiceId, String>,
     last_run: u32,
 }
 
@@ -54,6 +56,12 @@ impl Fleet {
     /// The service of this id.
     pub fn get(&self, id: ServiceId) -> Option<&Member> {
         self.members.get(&id)
+    }
+
+    /// The name of a service, also of one that has left.
+    pub fn name_of(&self, id: ServiceId) -> Option<&str> {
+        let member = self.members.get(&id).map(|member| member.plan.name.as_str());
+        member.or_else(|| self.departed.get(&id).map(String::as_str))
     }
 
     /// The id of the service of this name.
@@ -254,7 +262,13 @@ impl Fleet {
             if ids.is_empty() {
                 return tasks;
             }
-            self.members.retain(|_, member| !has_left(member));
+            let departed = &mut self.departed;
+            self.members.retain(|id, member| {
+                if has_left(member) {
+                    departed.insert(*id, std::mem::take(&mut member.plan.name));
+                }
+                !has_left(member)
+            });
             for id in ids {
                 self.renew_plan(id);
                 let Some(event) = self.members.get(&id).and_then(|member| self.due(member)) else {

@@ -38,9 +38,17 @@ impl EventLog {
     }
 }
 
-/// The bytes of an event's line after the stamp: a line break becomes `\n`, so that it stays one line.
+/// The bytes of an event's line after the stamp: a line break becomes `\n`, so that it stays one line, and another control character
+/// its code, so that it does nothing to a terminal.
 fn event_line(service: Option<&str>, text: &str) -> String {
     let text = text.trim_end().replace("\r\n", "\n").replace(['\n', '\r'], "\\n");
+    let text: String = text
+        .chars()
+        .map(|letter| match letter.is_control() && letter != '\t' {
+            true => letter.escape_unicode().to_string(),
+            false => letter.to_string(),
+        })
+        .collect();
     match service {
         Some(service) => format!("[{service}] {text}\n"),
         // An empty name keeps a text that begins with a bracket from looking like a service's.
@@ -73,6 +81,7 @@ mod tests {
                 "build failed:\nline two\r\n",
                 "[web] build failed:\\nline two\n",
             ),
+            (Some("web"), "a\x1b[2J\u{9b}1m", "[web] a\\u{1b}[2J\\u{9b}1m\n"),
         ] {
             let written = event_line(service, text);
             assert_eq!(written, line);

@@ -2,9 +2,9 @@
 
 use regex::bytes::Regex;
 
-use super::escape;
 use super::record::LineStream;
 use super::structured::{self, Level};
+use super::{escape, losses};
 
 /// What a line must be to be wanted.
 #[derive(Clone, Debug, Default)]
@@ -29,14 +29,16 @@ impl Filter {
     }
 }
 
-/// How bad a line is: as its fields say, else by its stream: stderr is a warning. What the supervisor did is neither.
+/// How bad a line is: as its fields say, whatever colours are in them, else by its stream: stderr is a warning, and so is that something
+/// was lost. What the supervisor did is neither.
 fn level(stream: LineStream, text: &[u8]) -> Option<Level> {
     let by_stream = match stream {
-        LineStream::Out => Level::Info,
+        LineStream::Out if !losses::is_notice(text) => Level::Info,
+        LineStream::Out => Level::Warn,
         LineStream::Err => Level::Warn,
         LineStream::Event => return None,
     };
-    let fields = structured::fields(text);
+    let fields = structured::fields(&escape::strip(text));
     Some(
         fields
             .and_then(|fields| structured::level(&fields))
@@ -61,6 +63,18 @@ mod tests {
             (Out, "plain", Level::Info, true),
             (Out, "plain", Level::Warn, false),
             (Out, "level=error msg=x", Level::Error, true),
+            (
+                Out,
+                "\x1b[36mlevel\x1b[0m=\x1b[31merror\x1b[0m msg=x",
+                Level::Error,
+                true,
+            ),
+            (
+                Out,
+                "[xtask: 13 bytes (2 lines) dropped: No space left on device]",
+                Level::Warn,
+                true,
+            ),
             (Event, "ended with SIGKILL after 2s", Level::Trace, false),
         ] {
             let filter = Filter {

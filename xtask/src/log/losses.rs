@@ -47,6 +47,12 @@ impl Lost {
     }
 }
 
+/// Whether a line of a log says that something was lost.
+pub(super) fn is_notice(text: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(text);
+    text.starts_with("[xtask: ") && text.contains(" dropped: ")
+}
+
 impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (bytes, lines) = (format_count(self.bytes, "byte"), format_count(self.lines, "line"));

@@ -51,6 +51,47 @@ fn a_reader_notices_an_emptied_file_even_when_it_has_grown_to_the_same_size() {
 }
 
 #[test]
+fn what_was_written_after_the_clock_was_set_back_is_read_all_the_same() {
+    let place = Place::new();
+    std::fs::create_dir_all(place.logs()).unwrap();
+    let line = |stamp: Timestamp, text: &str| {
+        let mut line = line::prefix(stamp).to_vec();
+        line.extend_from_slice(text.as_bytes());
+        line.push(b'\n');
+        line
+    };
+    let (ahead, later) = ("2100-01-01T00:00:00Z".parse().unwrap(), stamp(0));
+    let filler = "x".repeat(100);
+    let bytes = [
+        line(ahead, &filler).repeat(3000),
+        line(later, "after the step").repeat(3000),
+    ]
+    .concat();
+    std::fs::write(place.path(), bytes).unwrap();
+    let selection = place.selection();
+    let after = |span| {
+        let mut follow = all(&Selection {
+            span,
+            ..selection.clone()
+        })
+        .unwrap()
+        .to_the_end();
+        read_texts(&mut follow)
+            .iter()
+            .filter(|text| *text == "after the step")
+            .count()
+    };
+    assert_eq!(after(Span::default()), 3000);
+    let until = Some(stamp(1));
+    assert_eq!(after(Span { from: None, until }), 3000);
+    let span = Span { from: None, until };
+    assert_eq!(
+        texts(&last(&Selection { span, ..selection }, 10).unwrap().0),
+        ["after the step"; 10]
+    );
+}
+
+#[test]
 fn lines_of_all_logs_and_events_stand_in_the_order_of_time() {
     let place = Place::new();
     let stamp = |second: i64| Timestamp::from_second(1_700_000_000 + second).unwrap();

@@ -46,6 +46,10 @@ pub(super) fn start_of(file: &File, from: Option<Timestamp>, stamp: &Stamp) -> i
 pub(super) fn end_of(file: &File, length: u64, until: Option<Timestamp>, stamp: &Stamp) -> io::Result<u64> {
     match until.and_then(|until| until.checked_add(stamp.disorder()).ok()) {
         Some(until) if stamp.is_dated() => {
+            // Of one whose clock was set back meanwhile the end is no later than what stands before it.
+            if last_stamped(file, length, stamp)?.is_some_and(|last| last <= until) {
+                return Ok(length);
+            }
             // Lines of the very moment still count, however many they are.
             let later = until.checked_add(SignedDuration::from_micros(1)).unwrap_or(until);
             let end = (search(file, later, stamp)? + 2 * WINDOW as u64).min(length);
@@ -57,6 +61,20 @@ pub(super) fn end_of(file: &File, length: u64, until: Option<Timestamp>, stamp: 
         }
         Some(_) | None => Ok(length),
     }
+}
+
+/// The time of the last line in the first `length` bytes of `file`, if it can be found.
+pub(super) fn last_stamped(file: &File, length: u64, stamp: &Stamp) -> io::Result<Option<Timestamp>> {
+    let near = Near::to(archive::modified(file)?);
+    let start = length.saturating_sub(WINDOW as u64);
+    let mut bytes = vec![0; usize::try_from(length - start).unwrap_or(WINDOW)];
+    let count = file.read_at(&mut bytes, start)?;
+    let bytes = &bytes[..count];
+    let starts = memchr::memrchr_iter(b'\n', bytes).map(|newline| newline + 1);
+    let first = (start == 0).then_some(0);
+    Ok(starts
+        .chain(first)
+        .find_map(|place| stamp.split(bytes.get(place..)?, near).0))
 }
 
 /// The start of a line, at most a window before the first that is stamped `from` or later.

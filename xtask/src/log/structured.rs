@@ -232,6 +232,26 @@ fn unquote(text: &str) -> Option<(String, &str)> {
             '\\' => match letters.next()?.1 {
                 'n' => value.push('\n'),
                 't' => value.push('\t'),
+                'r' => value.push('\r'),
+                kind @ ('x' | 'u' | 'U') => {
+                    let digits = if kind == 'x' {
+                        2
+                    } else if kind == 'u' {
+                        4
+                    } else {
+                        8
+                    };
+                    let code = text[at + 2..].get(..digits);
+                    let letter = code.and_then(|code| char::from_u32(u32::from_str_radix(code, 16).ok()?));
+                    match letter {
+                        Some(letter) => {
+                            value.push(letter);
+                            letters.nth(digits - 1);
+                        }
+                        // No escape: the letter itself, as after any other backslash.
+                        None => value.push(kind),
+                    }
+                }
                 other => value.push(other),
             },
             other => value.push(other),

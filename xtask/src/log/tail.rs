@@ -17,7 +17,7 @@ use super::origin::Origin;
 use super::reader::Span;
 use super::reading::{Current, Reading, Source};
 use super::record::{End, Line};
-use super::seek::start_of;
+use super::seek::{last_stamped, start_of};
 use super::stamp::Near;
 
 /// The lines of a log from some place on, oldest first.
@@ -139,7 +139,7 @@ impl Tail {
                     }
                     let whole = reading.take_whole_lines();
                     self.parse(&whole, End::Newline);
-                    self.stop_when_past();
+                    self.stop_when_past()?;
                     continue;
                 }
                 // One damaged file must not hide the rest.
@@ -180,18 +180,28 @@ impl Tail {
     }
 
     /// Leaves a file of which all that follows is later than what is wanted.
-    fn stop_when_past(&mut self) {
+    fn stop_when_past(&mut self) -> io::Result<()> {
+        let stamp = &self.origin.stamp;
         let late = [self.span.until, self.ends].into_iter().flatten().min();
-        let late = late.and_then(|late| late.checked_add(self.origin.stamp.disorder()).ok());
-        if late.is_some_and(|late| self.near.after > late)
-            && let Some(reading) = self.reading.take()
-        {
-            match reading.source {
-                // The next may be from before the clock was set back.
-                Source::Rotated(_) => {}
-                Source::Current(_) => self.over = true,
+        let late = late.and_then(|late| late.checked_add(stamp.disorder()).ok());
+        let Some(late) = late.filter(|late| self.near.after > *late) else {
+            return Ok(());
+        };
+        match self.reading.as_ref().map(|reading| &reading.source) {
+            // The next may be from before the clock was set back.
+            Some(Source::Rotated(_)) => self.reading = None,
+            Some(Source::Current(current)) => {
+                // As may its own last lines.
+                let length = current.file.metadata()?.len();
+                let last = last_stamped(&current.file, length, stamp)?;
+                if !(stamp.is_dated() && last.is_some_and(|last| last <= late)) {
+                    self.reading = None;
+                    self.over = true;
+                }
             }
+            None => {}
         }
+        Ok(())
     }
 
     /// Leaves the file that was read to its end for the next one.

@@ -7,6 +7,7 @@ use crate::lifecycle::Exit;
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Read};
 use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
 use std::time::Duration;
 
 impl Children {
@@ -27,8 +28,14 @@ impl Children {
         let stderr = spawned.stderr;
         let (last, said) = channel();
         // Both are read to the end: a command that fills a pipe nobody reads would hang.
-        std::thread::spawn(move || drain(stdout));
-        std::thread::spawn(move || last.send(last_line(stderr)));
+        let read = || thread::Builder::new().name("probe".to_owned());
+        let readers = read()
+            .spawn(move || drain(stdout))
+            .and_then(|_| read().spawn(move || drop(last.send(last_line(stderr)))));
+        if let Err(error) = readers {
+            let _ = super::kill::send_to_group(spawned.identity, Signal::KILL);
+            return Err(format!("{name}: cannot start a thread to read its output: {error}"));
+        }
         let exit = match exits.recv_timeout(limit) {
             Ok(exit) => exit,
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {

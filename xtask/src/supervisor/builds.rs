@@ -14,8 +14,10 @@ use crate::process::{self, Launch, LaunchError};
 use crate::tasks::fresh::{self, Look, Place, Stale};
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::io::{BufRead as _, BufReader, PipeReader};
+use std::io::{self, BufRead as _, BufReader, PipeReader};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
 /// How many of a build's last lines are kept for whoever asks why it failed.
 const TAIL: usize = 20;
@@ -92,18 +94,26 @@ impl Supervisor {
             cancelled: false,
             again: false,
         };
-        self.builds.insert(id, build);
-        self.aside(id, run, move || {
+        let name = task.name.clone();
+        let looks = self.aside(id, run, move || {
             let turn = fresh::turn(&task, &place, || ());
             BuildNews::Looked(fresh::look(&task, &shell, &place), turn)
         });
-        None
+        let Err(error) = looks else {
+            self.builds.insert(id, build);
+            return None;
+        };
+        Some(Event::Built(Err(format!(
+            "task {name} was not run: {}",
+            no_thread(&error)
+        ))))
     }
 
     /// Works on a thread, and sends the news that come of it.
-    fn aside(&self, id: ServiceId, run: RunId, work: impl FnOnce() -> BuildNews + Send + 'static) {
+    fn aside(&self, id: ServiceId, run: RunId, work: impl FnOnce() -> BuildNews + Send + 'static) -> io::Result<()> {
         let sender = self.sender.clone();
-        std::thread::spawn(move || send(&sender, Message::Build(id, run, work())));
+        let work = move || send(&sender, Message::Build(id, run, work()));
+        thread::Builder::new().name("build".to_owned()).spawn(work).map(drop)
     }
 
     fn place(&self) -> Option<Place> {
@@ -165,6 +175,13 @@ impl Supervisor {
         let program = process::resolve_program(&task.script, &task.cwd, path.as_deref())?;
         let args = task.args.iter().map(OsString::from).collect();
         let tag = self.tag(run);
+        let sender = self.sender.clone();
+        // Before the task: one whose output nobody reads would end with its first line.
+        let readers = keep_tail(move |lines| send(&sender, Message::Build(id, run, BuildNews::Output(lines))));
+        let readers = readers.map_err(|cause| LaunchError::Failed {
+            program: program.clone(),
+            cause,
+        })?;
         let launch = Launch {
             program,
             args,
@@ -176,10 +193,8 @@ impl Supervisor {
         let spawned = self.children.spawn(&launch)?;
         // Its output is no service's: the tail comes as a message of its own.
         self.runs.insert(run, LiveRun::new(None, spawned.identity, tag));
-        let sender = self.sender.clone();
-        keep_tail([spawned.stdout, spawned.stderr], move |lines| {
-            send(&sender, Message::Build(id, run, BuildNews::Output(lines)));
-        });
+        // They wait for just this.
+        let _ = readers.send([spawned.stdout, spawned.stderr]);
         Ok(())
     }
 
@@ -230,7 +245,10 @@ impl Supervisor {
         };
         if running.exit == Some(Exit::Code(0)) {
             let (run, stale) = (build.run, running.stale);
-            self.aside(id, run, move || BuildNews::Recorded(stale.succeeded()));
+            if let Err(error) = self.aside(id, run, move || BuildNews::Recorded(stale.succeeded())) {
+                let unrecorded = BuildNews::Recorded(Err(anyhow::anyhow!(no_thread(&error))));
+                send(&self.sender, Message::Build(id, run, unrecorded));
+            }
             return None;
         }
         let how = running
@@ -268,19 +286,33 @@ impl Supervisor {
     }
 }
 
-/// Reads both streams to their ends and reports the last lines of the two together.
-fn keep_tail(streams: [PipeReader; 2], report: impl FnOnce(Vec<String>) + Send + 'static) {
+fn no_thread(error: &io::Error) -> String {
+    format!("cannot start a thread ({error}); end some processes or raise `ulimit -u`")
+}
+
+/// Starts to wait for two streams, stdout and stderr; reads them to their ends and reports the last lines of the two together.
+fn keep_tail(report: impl FnOnce(Vec<String>) + Send + 'static) -> io::Result<Sender<[PipeReader; 2]>> {
+    let (streams, both) = channel::<[PipeReader; 2]>();
+    let (second, one) = channel::<PipeReader>();
     let tail = Arc::new(Mutex::new(Tail::default()));
-    let [stdout, stderr] = streams;
     let other = tail.clone();
-    let reader = std::thread::spawn(move || read_lines(stderr, Stream::Err, &other));
-    std::thread::spawn(move || {
+    let reader = thread::Builder::new().name("build".to_owned()).spawn(move || {
+        // None comes where the task could not be spawned.
+        if let Ok(stderr) = one.recv() {
+            read_lines(stderr, Stream::Err, &other);
+        }
+    })?;
+    thread::Builder::new().name("build".to_owned()).spawn(move || {
+        let Ok([stdout, stderr]) = both.recv() else { return };
+        // It waits for just this.
+        let _ = second.send(stderr);
         read_lines(stdout, Stream::Out, &tail);
         // A panic of the other reader loses its lines, not the build.
         let _ = reader.join();
         let tail = std::mem::take(&mut *tail.lock().unwrap_or_else(PoisonError::into_inner));
         report(tail.lines.into_iter().map(|(_, line)| line).collect());
-    });
+    })?;
+    Ok(streams)
 }
 
 fn read_lines(from: PipeReader, stream: Stream, tail: &Mutex<Tail>) {

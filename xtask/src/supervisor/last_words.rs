@@ -35,8 +35,7 @@ impl Supervisor {
             held.notes.push(text);
             return;
         }
-        let name = self.fleet.get(id).map(|member| member.plan.name.as_str());
-        self.note(now.wall, name, &text);
+        self.note(now.wall, self.fleet.name_of(id), &text);
     }
 
     /// All that a run wrote is in the log.

@@ -185,10 +185,9 @@ fn describe(holder: &Holder, stack: Option<&Stack>) -> String {
     if command.len() < whole.len() {
         command.push('…');
     }
-    let place = holder
-        .cwd
-        .as_ref()
-        .map_or_else(String::new, |cwd| format!(" in {}", cwd.display()));
+    let place = holder.cwd.as_ref().map_or_else(String::new, |cwd| {
+        format!(" in {}", escape::printable(&cwd.to_string_lossy()))
+    });
     let stack = stack.map_or_else(String::new, |stack| format!(", {}", stack.text));
     format!("pid {pid} ({command}){place}{stack}")
 }

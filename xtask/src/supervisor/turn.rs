@@ -6,6 +6,7 @@ use crate::clock::{self, Now};
 use crate::fleet::{ServiceId, Task};
 use crate::ipc::server::Arrival;
 use crate::lifecycle::{Action, Cause, Event, Monotonic, RunId};
+use crate::log::escape::printable;
 use crate::plan::ServicePlan;
 use crate::process;
 use crate::readiness::ProbeReport;
@@ -31,7 +32,11 @@ impl Supervisor {
             Message::Build(id, run, news) => self.build_news(id, run, news, now),
             Message::Watch(WatchReport::Changed(changed)) => {
                 if let Some(id) = self.fleet.find(&changed.service) {
-                    let files = changed.paths.iter().map(|path| path.display().to_string()).collect();
+                    let files = changed
+                        .paths
+                        .iter()
+                        .map(|path| printable(&path.to_string_lossy()))
+                        .collect();
                     self.happen(id, Event::Changed(files), now);
                 }
             }

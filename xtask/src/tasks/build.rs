@@ -22,23 +22,23 @@ pub fn run(tasks: &[TaskPlan], shell: &BTreeMap<String, String>, place: &Place, 
     for task in tasks {
         let name = &task.name;
         let _turn = fresh::turn(task, place, || {
-            anstream::eprintln!("{name} is being built already, waiting for it");
+            crate::ui::tell(&format!("{name} is being built already, waiting for it"));
         });
         let stale = match fresh::look(task, shell, place) {
             Look::Fresh => {
-                anstream::eprintln!("{name} is fresh, skipped");
+                crate::ui::tell(&format!("{name} is fresh, skipped"));
                 continue;
             }
             Look::Stale(stale) => stale,
         };
         match &stale.why {
-            Some(why) => anstream::eprintln!("building {name}: {why}"),
-            None => anstream::eprintln!("building {name}"),
+            Some(why) => crate::ui::tell(&format!("building {name}: {why}")),
+            None => crate::ui::tell(&format!("building {name}")),
         }
         stale.begin()?;
         one(&sh, task, shell, interrupts).with_context(|| format!("task {name} failed"))?;
         if let Err(error) = stale.succeeded() {
-            anstream::eprintln!("warning: {name} will run again: {error:#}");
+            crate::ui::tell(&format!("warning: {name} will run again: {error:#}"));
         }
     }
     Ok(())

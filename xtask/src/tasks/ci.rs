@@ -38,10 +38,13 @@ pub fn run() -> Result<()> {
         }),
     ];
     for (name, step) in steps {
-        anstream::eprintln!("== {name}");
+        crate::ui::tell(&format!("== {name}"));
         let begun = clock::monotonic();
         step(&sh).with_context(|| format!("step {name} failed"))?;
-        anstream::eprintln!("== {name}: {:.1} s", (clock::monotonic() - begun).as_secs_f64());
+        crate::ui::tell(&format!(
+            "== {name}: {:.1} s",
+            (clock::monotonic() - begun).as_secs_f64()
+        ));
     }
     Ok(())
 }

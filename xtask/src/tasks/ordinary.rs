@@ -15,7 +15,7 @@ const NOBODY: u32 = 65_534;
 /// When they cannot be built or fail.
 pub fn run(sh: &Shell, filters: &[&str]) -> Result<()> {
     if !rustix::process::getuid().is_root() {
-        anstream::eprintln!("not root: the tests ran as an ordinary user");
+        crate::ui::tell("not root: the tests ran as an ordinary user");
         return Ok(());
     }
     let built = built(sh)?;

@@ -40,7 +40,7 @@ pub fn run(command: &[String]) -> Result<()> {
         .with_context(|| format!("failed to run {program}"))?;
     // What it tells (links that it made) is for people: stdout is ours.
     for told in [&output.stdout, &output.stderr] {
-        anstream::eprint!("{}", String::from_utf8_lossy(told));
+        crate::ui::tell(String::from_utf8_lossy(told).trim_end());
     }
     ensure!(
         output.status.success(),

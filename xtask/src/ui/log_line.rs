@@ -3,6 +3,7 @@
 //! Turns values into bytes and prints nothing. What a service may do to a terminal is limited to colours: everything else that
 //! moves the cursor or changes the screen is taken out of its lines.
 
+use std::borrow::Cow;
 use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
@@ -120,7 +121,7 @@ pub fn json(line: &Line) -> Value {
         "service": &*line.service,
         "stream": line.stream.name(),
         "text": String::from_utf8_lossy(&line.text),
-        "fields": structured::fields(&line.text),
+        "fields": structured::fields(&escape::strip(&line.text)),
     })
 }
 
@@ -153,12 +154,16 @@ fn structured_text(line: &Line, mut fields: Map<String, Value>, options: &Render
     }
     if let Some(message) = structured::take_message(&mut fields) {
         into.extend((into.len() > begin).then_some(b' '));
-        plain_text(message.replace('\n', "\\n").as_bytes(), options, into);
+        shown_text(
+            message.replace("\r\n", "\n").replace('\n', "\\n").as_bytes(),
+            options,
+            into,
+        );
     }
     for (key, value) in &fields {
         into.extend((into.len() > begin).then_some(b' '));
         let mut text = Vec::new();
-        plain_text(
+        shown_text(
             format!("{key}=").as_bytes(),
             &RenderOptions {
                 colour: false,
@@ -173,25 +178,37 @@ fn structured_text(line: &Line, mut fields: Map<String, Value>, options: &Render
                 value.to_string()
             }
         };
-        plain_text(text.as_bytes(), options, into);
+        shown_text(text.as_bytes(), options, into);
     }
     for row in stack.iter().flat_map(|stack| stack.lines()) {
         into.push(b'\n');
         into.resize(into.len() + time(line, options).len() + 1, b' ');
         name_and_mark(line, options, into);
-        plain_text(row.as_bytes(), options, into);
+        shown_text(row.as_bytes(), options, into);
     }
 }
 
-/// A service's text with the codes that are not wanted taken out.
+/// A line as a service wrote it, with the codes that are not wanted taken out.
 fn plain_text(text: &[u8], options: &RenderOptions, into: &mut Vec<u8>) {
-    let mut rest = text.strip_suffix(b"\r").unwrap_or(text);
-    if options.terminal
-        && let Some(back) = memchr::memrchr(b'\r', rest)
-    {
+    let mut states = text.rsplit(|byte| *byte == b'\r');
+    let shown = if options.terminal {
         // A progress bar that was redrawn in its line: a terminal would be left with the last state.
-        rest = &rest[back + 1..];
-    }
+        states.find(|state| !state.trim_ascii().is_empty()).unwrap_or_default()
+    } else {
+        text.strip_suffix(b"\r").unwrap_or(text)
+    };
+    shown_text(shown, options, into);
+}
+
+/// A text with the codes that are not wanted taken out.
+fn shown_text(text: &[u8], options: &RenderOptions, into: &mut Vec<u8>) {
+    // On a terminal whole characters only: what is taken out from between two bytes must not make one of them.
+    let whole = if options.terminal {
+        String::from_utf8_lossy(text)
+    } else {
+        Cow::default()
+    };
+    let rest = if options.terminal { whole.as_bytes() } else { text };
     match &options.highlight {
         // The service's own colours would end within the matches.
         Some(pattern) if options.colour => {
@@ -375,10 +392,50 @@ mod tests {
     }
 
     #[test]
+    fn what_is_taken_out_leaves_no_control_character_behind() {
+        for text in [
+            &b"\xc2\0\x9b2J"[..],
+            b"\xc2\x07\x9d0;t\x07",
+            b"\xc2\xc2\x9b\x9b2J",
+            b"\xc2\x1b[0m\x9b2J",
+        ] {
+            for colour in [false, true] {
+                let shown = shown(&line(LineStream::Out, text), &options(true, colour));
+                assert!(
+                    !shown.chars().any(|letter| ('\u{80}'..'\u{a0}').contains(&letter)),
+                    "{shown:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn a_redrawn_line_shows_its_last_state_on_a_terminal() {
+        for (text, state) in [
+            ("10%\r50%\r100%\r", "100%"),
+            ("two ends\r\r", "two ends"),
+            ("cleared\r  ", "cleared"),
+        ] {
+            let line = line(LineStream::Out, text.as_bytes());
+            assert_eq!(
+                shown(&line, &options(true, false)),
+                format!("09:15:02.123 web    | {state}\n")
+            );
+        }
         let line = line(LineStream::Out, b"10%\r50%\r100%\r");
-        assert_eq!(shown(&line, &options(true, false)), "09:15:02.123 web    | 100%\n");
         assert_eq!(shown(&line, &options(false, false)), "web    | 10%\r50%\r100%\n");
+    }
+
+    #[test]
+    fn a_message_of_several_lines_is_whole() {
+        let line = line(
+            LineStream::Out,
+            br#"{"level":30,"msg":"HTTP/1.1 400\r\nno","k":"a\rb"}"#,
+        );
+        assert_eq!(
+            shown(&line, &options(true, false)),
+            "09:15:02.123 web    | info  HTTP/1.1 400\\nno k=ab\n"
+        );
     }
 
     #[test]
