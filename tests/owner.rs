@@ -1,6 +1,9 @@
 //! Who owns a stack: the `dev` that started it, until it ends, in whatever way it ends.
 
-use crate::support::{Project, Running, Signal, Terminal, free_port, is_alive, is_free, pid, wait_gone, wait_until};
+use crate::support::{
+    Project, Running, Signal, Terminal, free_port, is_alive, is_free, pid, signal, wait_gone, wait_until,
+};
+use std::process::Stdio;
 
 fn web(port: u16) -> Project {
     Project::new().service(
@@ -22,6 +25,34 @@ fn ctrl_c_ends_a_followed_dev_with_0_and_leaves_nothing() {
     assert!(is_free(port));
     project.assert_no_service_process();
     project.wait_nothing_left();
+}
+
+/// Starts `xtask ARGS`, lets the service write more than a pipe holds, reads none of it, and presses Ctrl-C.
+fn interrupted_unread(project: &Project, args: &[&str]) -> Option<i32> {
+    let mut command = project.prepare(crate::support::xtask());
+    command.args(args).stdin(Stdio::null()).stderr(Stdio::null());
+    let mut unread = command.stdout(Stdio::piped()).spawn().unwrap();
+    project.write("begin", "");
+    let pipe = unread.stdout.take().unwrap();
+    let size = rustix::pipe::fcntl_getpipe_size(&pipe).unwrap() as u64;
+    // Its pages need not all be full.
+    wait_until("its output is stuck", || {
+        (rustix::io::ioctl_fionread(&pipe).unwrap() > size / 2).then_some(())
+    });
+    signal(unread.id(), Signal::INT);
+    let status = wait_until("it has ended", || unread.try_wait().unwrap());
+    status.code()
+}
+
+#[test]
+fn ctrl_c_is_heard_while_nobody_reads_what_is_printed() {
+    let flood = || Project::new().service("web", "wait-for begin flood 30000", "min_uptime = 50");
+    let project = flood();
+    assert_eq!(interrupted_unread(&project, &["dev"]), Some(0));
+    project.wait_nothing_left();
+    let project = flood();
+    project.up();
+    assert_eq!(interrupted_unread(&project, &["logs"]), Some(0));
 }
 
 #[test]

@@ -112,7 +112,7 @@ fn collect(root: &Path, dir: &Path, found: &mut Vec<Source>) {
         } else if path.extension().is_some_and(|ending| ending == "rs") {
             let module = module_of(path.strip_prefix(root).unwrap());
             let text = fs::read_to_string(&path).unwrap();
-            if !module.ends_with("::tests") && !module.ends_with("::simulation") {
+            if !module.ends_with("tests") && !module.ends_with("::simulation") {
                 let paths = paths_in(&module, code_of(&text));
                 found.push(Source { module, paths });
             }

@@ -230,6 +230,56 @@ fn other_strings_read_the_services_own_environment() {
 }
 
 #[test]
+fn the_text_that_a_shell_runs_is_left_to_it_and_nothing_else_is() {
+    for (keys, script, args) in [
+        (
+            "script = 'sh'\nargs = ['-ec', 'echo ${X}', '${X}']",
+            "sh",
+            &["-ec", "echo ${X}", "x"][..],
+        ),
+        (
+            "script = 'bash'\nargs = ['-o', 'pipefail', '-c', 'echo ${X}']",
+            "bash",
+            &["-o", "pipefail", "-c", "echo ${X}"],
+        ),
+        (
+            "script = 'bash'\nargs = ['./run.sh', '-c', '${X}']",
+            "bash",
+            &["./run.sh", "-c", "x"],
+        ),
+        ("script = 'serve'\nargs = ['-c', '${X}']", "serve", &["-c", "x"]),
+        (
+            "interpreter = 'bash'\nscript = './run.sh'\nargs = ['-c', '${X}']",
+            "./run.sh",
+            &["-c", "x"],
+        ),
+        (
+            "interpreter = 'bash'\ninterpreter_args = '-c'\nscript = 'echo ${X}'\nargs = ['${X}']",
+            "echo ${X}",
+            &["x"],
+        ),
+    ] {
+        let web = case(&format!("[services.web]\n{keys}")).shell(&[("X", "x")]).service();
+        assert_eq!(
+            (web.script.as_str(), &web.args[..]),
+            (script, &args.iter().map(|&arg| arg.to_owned()).collect::<Vec<_>>()[..]),
+            "{keys}"
+        );
+    }
+}
+
+#[test]
+fn a_task_knows_which_variables_of_a_file_the_shell_overrides() {
+    let text = "[services.web]\nscript = \"serve\"\nbuild = \"api\"\n[tasks.api]\nscript = \"make\"\n\
+                [profiles.dev]\nservices = [\"web\"]\nenv_file = \"a.env\"";
+    let web = case(text)
+        .shell(&[("X", "shell"), ("Z", "other")])
+        .file("/ws/a.env", "X=file\nY=file\n")
+        .service();
+    assert_eq!(web.builds[0].from_shell, ["X"]);
+}
+
+#[test]
 fn everything_wrong_is_told_at_once() {
     let text = "[services.web]\nscript = \"serve\"\nenv_file = \"no.env\"\nports = [\"${PORT}\"]\n\
                 [services.api]\nscript = \"serve\"\nenv_file = \"bad.env\"";

@@ -648,6 +648,48 @@ mod tests {
     }
 
     #[test]
+    fn what_lies_behind_a_link_to_a_directory_counts_as_the_watch_counts_it() {
+        let bench = Bench::new(&["src"], &[]);
+        bench
+            .write("src/a.ts", "1")
+            .write("shared/b.ts", "1")
+            .write("shared/b.log", "1")
+            .write("shared/.gitignore", "*.log\n");
+        for (link, to) in [
+            ("src/shared", "../shared"),
+            ("src/loop", ".."),
+            ("shared/back", "../src"),
+        ] {
+            std::os::unix::fs::symlink(to, bench.dir.path().join(link)).unwrap();
+        }
+        bench.succeed().fresh();
+        bench.write("shared/b.log", "2").fresh();
+        bench.write("shared/b.ts", "2").stale("src/shared/b.ts changed");
+    }
+
+    #[test]
+    fn a_gitignore_above_the_workspace_is_none_of_its_business() {
+        let outer = tempfile::tempdir().unwrap();
+        fs::write(outer.path().join(".gitignore"), "*").unwrap();
+        let mut bench = Bench::new(&["src"], &[]);
+        bench.dir = tempfile::tempdir_in(outer.path()).unwrap();
+        bench.write("src/a.ts", "1").succeed().fresh();
+        bench.write("src/a.ts", "2").stale("src/a.ts changed");
+    }
+
+    #[test]
+    fn a_variable_of_an_env_file_counts_also_where_the_shell_overrides_it() {
+        let mut bench = Bench::new(&["src"], &[]);
+        bench.task.from_shell.push("API_URL".to_owned());
+        bench.shell.insert("API_URL".to_owned(), "http://one".to_owned());
+        bench.write("src/a.ts", "1").succeed().fresh();
+        bench.shell.insert("OTHER".to_owned(), "x".to_owned());
+        bench.fresh();
+        bench.shell.insert("API_URL".to_owned(), "http://two".to_owned());
+        bench.stale("its definition or environment changed");
+    }
+
+    #[test]
     fn a_broken_record_is_none() {
         let bench = Bench::new(&["src"], &[]);
         bench.write("src/a.ts", "1").succeed().fresh();

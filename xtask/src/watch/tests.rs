@@ -425,6 +425,66 @@ fn links_to_files_and_directories_are_followed_and_their_change_counts() {
 }
 
 #[test]
+fn what_a_link_will_lead_to_counts_when_it_comes_and_each_time_it_comes_again() {
+    let bench = unwatched(&["src/a"]);
+    symlink("../made/config", bench.at("src/config")).unwrap();
+    symlink("../generated", bench.at("src/generated")).unwrap();
+    bench.watch(&["src"]);
+    for text in ["one", "two"] {
+        bench.write("made/config", text);
+        bench.until("src/config");
+        bench.write("generated/a", text);
+        bench.until("src/generated/a");
+    }
+    fs::remove_dir_all(bench.at("generated")).unwrap();
+    // What it was called by way of the link nobody knows any more.
+    bench.until("generated/a");
+    for text in ["three", "four"] {
+        bench.write("generated/a", text);
+        bench.until("src/generated/a");
+    }
+}
+
+#[test]
+fn a_directory_above_a_root_that_is_replaced_takes_the_watch_along() {
+    let bench = bench(&["web/server/src/a"], &["web/server/src"]);
+    fs::rename(bench.at("web"), bench.at("old")).unwrap();
+    for text in ["new", "newer"] {
+        bench.write("web/server/src/a", text);
+        bench.until("web/server/src/a");
+    }
+    bench.write("old/server/src/a", "forgotten");
+    assert_eq!(bench.reported("web/server/src"), set(&[]));
+}
+
+#[test]
+fn a_link_above_a_root_is_followed_when_it_changes() {
+    let bench = unwatched(&["releases/1/src/a", "releases/2/src/a"]);
+    symlink("releases/1", bench.at("current")).unwrap();
+    bench.watch(&["current/src"]);
+    symlink("releases/2", bench.at("next")).unwrap();
+    fs::rename(bench.at("next"), bench.at("current")).unwrap();
+    bench.until("current/src/a");
+    bench.write("releases/2/src/b", "new");
+    bench.until("current/src/b");
+}
+
+#[test]
+fn a_gitignore_above_a_root_holds_from_its_change_on() {
+    let bench = unwatched(&["src/a.sql", "src/b.txt"]);
+    bench.write(".gitignore", "*.sql\n");
+    bench.watch(&["src"]);
+    bench.write("src/a.sql", "ignored");
+    assert_eq!(bench.reported("src"), set(&[]));
+    bench.write(".gitignore", "b.txt\n");
+    bench.write("src/a.sql", "no more");
+    bench.until("src/a.sql");
+    bench.reported("src");
+    bench.write("src/b.txt", "ignored");
+    assert_eq!(bench.reported("src"), set(&[]));
+}
+
+#[test]
 fn a_file_and_a_directory_may_take_each_others_place() {
     let bench = bench(&["src/a", "src/b/c"], &["src"]);
     fs::remove_file(bench.at("src/a")).unwrap();
