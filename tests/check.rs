@@ -137,6 +137,59 @@ fn a_secret_is_masked_wherever_its_value_stands() {
 }
 
 #[test]
+fn config_masks_a_secret_of_the_shell_in_every_text_that_reads_it() {
+    let project = Project::new().toml(
+        "[tasks.t]\nscript = \"${APP_TOKEN}/t\"\nargs = [\"${APP_TOKEN}\"]\ncwd = \"${APP_TOKEN}/t-cwd\"\n\
+         inputs = [\"${APP_TOKEN}/in\"]\noutputs = [\"${APP_TOKEN}/out\"]\nenv = { URL = \"http://t/?k=${APP_TOKEN}\" }\n\
+         [tasks.t.container]\nimage = \"t\"\ncommand = [\"t\", \"${APP_TOKEN}\"]\n\
+         [services.a]\nscript = \"${APP_TOKEN}/a\"\nargs = [\"1000\", \"${APP_TOKEN}\"]\ncwd = \"${APP_TOKEN}/a-cwd\"\nbuild = \"t\"\n\
+         interpreter = \"${APP_TOKEN}/sh\"\ninterpreter_args = [\"-x\", \"${APP_TOKEN}\"]\n\
+         out_file = \"${APP_TOKEN}/o\"\nerror_file = \"${APP_TOKEN}/e\"\n\
+         ready = { http = \"http://localhost:1/?k=${APP_TOKEN}\" }\n\
+         env = { URL = \"http://a/?k=${APP_TOKEN}\", BROKERS = \"amqp://a:first1@h1,amqp://b:second2@h2\" }\n\
+         [services.a.container]\nimage = \"a:${APP_TOKEN}\"\nwait_image = \"w:${APP_TOKEN}\"\ncwd = \"${APP_TOKEN}/c-cwd\"\n\
+         command = \"srv --token ${APP_TOKEN} --flag=literal-token ${APP_TOKEN}\"\n\
+         healthcheck = [\"check\", \"${APP_TOKEN}\", \"--password\", \"literal-password\"]\n\
+         build = { context = \"./${APP_TOKEN}\", dockerfile = \"${APP_TOKEN}/D\", target = \"${APP_TOKEN}\" }\n\
+         env = { LINK = \"http://c/?k=${APP_TOKEN}\", CONTAINER_TOKEN = \"of-the-container\" }\n\
+         [services.b]\nscript = \"b\"\nready = { command = [\"ask\", \"${APP_TOKEN}\"] }\n\
+         [services.c]\nscript = \"c\"\nready = { tcp = \"${APP_TOKEN}:80\" }\n\
+         [profiles.dev]\nservices = [\"a\", \"b\", \"c\"]",
+    );
+    for args in [&["config"][..], &["config", "--json"]] {
+        let run = project.run_with(&[("APP_TOKEN", "s3cr3t")], args).ok().prints(&[
+            "\"1000\"",
+            "http://a/?k=********",
+            "http://t/?k=********",
+            "http://c/?k=********",
+            "amqp://a:********@h1,amqp://b:********@h2",
+            "a:********",
+        ]);
+        for secret in ["s3cr3t", "first1", "second2", "literal-password", "of-the-container"] {
+            assert!(!run.stdout.contains(secret), "{secret}; {run}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_secret_stays_readable_beside_trivial_ones() {
+    let project = Project::new().toml(
+        "[services.a]\nscript = \"a\"\nargs = [\"--color=true\", \"${SHORT_KEY}\"]\n\
+         env = { USE_AUTH = \"true\", EMPTY_KEY = \"\" }\n\
+         container = { image = \"postgres:16\", env = { POSTGRES_PASSWORD = \"postgres\" } }\n\
+         [profiles.dev]\nservices = [\"a\"]",
+    );
+    let shell = [("SHORT_KEY", "x1"), ("KEY_FILE_KEY", "./a"), ("PRESENT_PAT", "False")];
+    project.run_with(&shell, &["config"]).ok().prints(&[
+        "\"--color=true\"",
+        "\"x1\"",
+        "\"postgres:16\"",
+        "USE_AUTH = \"********\"",
+        "EMPTY_KEY = \"********\"",
+    ]);
+}
+
+#[test]
 fn config_prints_the_plan_and_starts_nothing() {
     let port = free_port();
     let project = Project::new()

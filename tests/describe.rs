@@ -89,3 +89,41 @@ fn what_runs_is_described_with_its_process() {
     project.run(&["stop"]).ok();
     project.run(&["describe", "web"]).code(1).says(&["no stack is running"]);
 }
+
+#[test]
+fn a_secret_is_told_nowhere_whatever_variable_it_comes_from() {
+    let project = Project::new().file("web.env", "FILE_TOKEN=hidden-of-the-file\n").toml(
+        "[services.web]\nscript = \"PUPPET\"\nargs = [\"${FILE_TOKEN}\", \"${SHELL_TOKEN}\"]\nmin_uptime = 50\n\
+             env_file = \"web.env\"\nout_file = \"logs/${SHELL_TOKEN}\"\n\
+             env = { URL = \"http://h/?k=${SHELL_TOKEN}\", BROKERS = \"amqp://a:hidden1@h1,amqp://b:hidden2@h2\" }\n\
+             [profiles.dev]\nservices = [\"web\"]",
+    );
+    let shell = [
+        ("SHELL_TOKEN", "hidden-of-the-shell"),
+        ("LINK", "http://s/?k=hidden-of-the-shell"),
+    ];
+    project.run_with(&shell, &["dev", "-d"]);
+    let run = project.run(&["describe", "web"]).ok().prints(&[
+        "'********' '********'",
+        "URL=http://h/?k=********",
+        "LINK=http://s/?k=********",
+        "BROKERS=amqp://a:********@h1,amqp://b:********@h2",
+    ]);
+    assert!(!run.stdout.contains("hidden"), "{run}");
+}
+
+#[test]
+fn a_program_that_is_not_found_is_told_apart_from_the_command_line() {
+    let project = Project::new()
+        .toml("[services.web]\nscript = \"no-such-program\"\nargs = \"1000\"\n[profiles.dev]\nservices = [\"web\"]");
+    project.run(&["dev", "-d"]);
+    let run = project.run(&["describe", "web"]).ok();
+    let facts: Vec<Vec<&str>> = run
+        .stdout
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert!(facts.contains(&vec!["command", "no-such-program", "1000"]), "{run}");
+    let is_error = |fact: &Vec<&str>| fact.starts_with(&["error", "program", "`no-such-program`", "not", "found:"]);
+    assert!(facts.iter().any(is_error), "{run}");
+}

@@ -9,7 +9,8 @@ use anyhow::Result;
 pub(super) fn run(workspace: &Workspace, args: &Config) -> Result<u8> {
     let (config, invocation) = (workspace.config()?, invocation(Options::default()));
     let plan = workspace.plan_of(&config, args.profile.as_deref(), &invocation)?;
-    let view = view::of(&plan, &config, &plan::written(&config, &plan, &invocation.shell)?);
+    let shell = &invocation.shell;
+    let view = view::of(&plan, &config, &plan::written(&config, &plan, shell)?, shell);
     let text = if args.json {
         serde_json::to_string_pretty(&view)? + "\n"
     } else {

@@ -16,11 +16,11 @@ pub(super) fn run(workspace: &Workspace, args: &One) -> Result<u8> {
         stacks::measured(workspace, args.profile.as_deref())?,
         args.profile.as_deref(),
     )?;
-    known::for_each(&mut running, &args.service, |known| ui::print(&tell(known)?))?;
+    known::for_each(&mut running, &args.service, |known| ui::print(&tell(workspace, known)?))?;
     Ok(0)
 }
 
-fn tell(known: Known<'_>) -> Result<String> {
+fn tell(workspace: &Workspace, known: Known<'_>) -> Result<String> {
     let Known {
         running,
         label,
@@ -47,6 +47,7 @@ fn tell(known: Known<'_>) -> Result<String> {
         ],
         row: &row,
         details: &details,
+        workspace: &workspace.place().workspace,
         shell: &shell,
     }))
 }

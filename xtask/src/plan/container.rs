@@ -1,6 +1,7 @@
 //! The `container` tables of one profile, resolved. They shape what `export` writes and nothing that runs here, so they
 //! stand beside the plan and not in it: a change of an image restarts nothing.
 
+use super::secret::Mask;
 use super::strings::Strings;
 use super::{Plan, TaskPlan};
 use crate::config::{Config, Container, EnvValue, Network, Problem, Problems, Service, Task, expand};
@@ -145,28 +146,37 @@ fn resolve(
 }
 
 impl ContainerPlan {
-    /// As `config` prints it: in the words of `dev.toml`, secrets masked.
-    pub fn view(&self) -> Value {
+    /// As `config` prints it: in the words of `dev.toml`, secrets masked. An image that is as it is written is in the open
+    /// anyway: a password of `postgres` does not hide it.
+    pub fn view(&self, written: &Container, mask: &Mask) -> Value {
+        let image = |image: &String, written: &str| {
+            let is_open = image == written;
+            if is_open { image.clone() } else { mask.text(image) }
+        };
         let mut view = Map::new();
         let mut put = |key: &str, value: Option<Value>| {
             if let Some(value) = value {
                 view.insert(key.to_owned(), value);
             }
         };
-        put("image", Some(json!(self.image)));
-        put("command", self.command.as_ref().map(|command| json!(command)));
-        put("cwd", self.cwd.as_ref().map(|cwd| json!(cwd)));
-        put("healthcheck", self.healthcheck.as_ref().map(|command| json!(command)));
+        put("image", Some(json!(image(&self.image, &written.image))));
+        put("command", self.command.as_ref().map(|words| json!(mask.words(words))));
+        put("cwd", self.cwd.as_ref().map(|cwd| json!(mask.text(cwd))));
+        put(
+            "healthcheck",
+            self.healthcheck.as_ref().map(|words| json!(mask.words(words))),
+        );
         put("network", Some(json!(self.network.name())));
-        put("wait_image", Some(json!(self.wait_image)));
-        put("build", self.build.as_ref().map(BuildPlan::view));
-        put("env", Some(super::view::of_env(&self.env)));
+        let wait_image = written.wait_image.as_deref().unwrap_or(WAIT_IMAGE);
+        put("wait_image", Some(json!(image(&self.wait_image, wait_image))));
+        put("build", self.build.as_ref().map(|build| build.view(mask)));
+        put("env", Some(super::view::of_env(&self.env, mask)));
         view.into()
     }
 }
 
 impl BuildPlan {
-    fn view(&self) -> Value {
+    fn view(&self, mask: &Mask) -> Value {
         let keys = [
             ("context", Some(&self.context)),
             ("dockerfile", self.dockerfile.as_ref()),
@@ -174,7 +184,7 @@ impl BuildPlan {
         ];
         let written = keys
             .into_iter()
-            .filter_map(|(key, value)| Some((key.to_owned(), json!(value?))));
+            .filter_map(|(key, value)| Some((key.to_owned(), json!(mask.text(value?)))));
         written.collect::<Map<String, Value>>().into()
     }
 }

@@ -5,6 +5,7 @@ mod container;
 mod environment;
 mod profile;
 mod resolve;
+pub mod secret;
 mod service;
 mod strings;
 mod tasks;

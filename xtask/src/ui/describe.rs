@@ -2,7 +2,8 @@
 
 use crate::config::units::{format_duration, format_size};
 use crate::ipc::protocol::{Details, ServiceStatus};
-use crate::plan::{Probe, ServicePlan, view};
+use crate::plan::secret::Mask;
+use crate::plan::{Origin, Probe, view};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,17 +25,20 @@ pub struct Described<'a> {
     pub row: &'a ServiceStatus,
     /// What is known beyond it.
     pub details: &'a Details,
+    /// Where `dev.toml` is.
+    pub workspace: &'a Path,
     /// The shell's variables that flow through.
     pub shell: &'a BTreeMap<String, String>,
 }
 
 /// Everything, in sections.
 pub fn render(what: &Described<'_>) -> String {
+    let mask = Mask::of(what.workspace, what.shell, [&what.details.plan.env]);
     let sections = [
-        ("", present(what)),
-        ("options", options(what)),
-        ("files", files(what)),
-        ("environment", variables(what)),
+        ("", present(what, &mask)),
+        ("options", options(what, &mask)),
+        ("files", files(what, &mask)),
+        ("environment", variables(what, &mask)),
     ];
     let mut text = format!("{} of profile {}\n", what.label, what.profile);
     for (title, facts) in sections {
@@ -61,10 +65,10 @@ fn fact(name: &str, value: impl Into<String>) -> (String, String) {
 }
 
 /// What it is now.
-fn present(what: &Described<'_>) -> Facts {
+fn present(what: &Described<'_>, mask: &Mask) -> Facts {
     let row = what.row;
     let mut facts = vec![fact("id", row.id.to_string()), fact("status", row.status.as_str())];
-    facts.extend(row.reason.as_ref().map(|reason| fact("reason", reason.as_str())));
+    facts.extend(row.reason.as_ref().map(|reason| fact("reason", mask.text(reason))));
     if let Some(pid) = row.pid {
         facts.push(fact("pid", pid.to_string()));
         facts.push(fact("ready", if row.ready { "yes" } else { "no" }));
@@ -93,14 +97,10 @@ fn present(what: &Described<'_>) -> Facts {
 }
 
 /// The resolved keys of `dev.toml`, and the command line they make.
-fn options(what: &Described<'_>) -> Facts {
-    let plan = &what.details.plan;
-    let program = match &what.program {
-        Ok(path) => path.display().to_string(),
-        Err(why) => why.clone(),
-    };
-    let mut facts = vec![fact("command", command(&program, plan))];
-    if let Value::Object(keys) = view::of_service(plan) {
+fn options(what: &Described<'_>, mask: &Mask) -> Facts {
+    let mut facts = vec![fact("command", command(what, mask))];
+    facts.extend(what.program.as_ref().err().map(|why| fact("error", mask.text(why))));
+    if let Value::Object(keys) = view::of_service(&what.details.plan, mask) {
         let own = ["name", "env", "out_file", "error_file"];
         let told = keys.iter().filter(|(key, _)| !own.contains(&key.as_str()));
         facts.extend(told.map(|(key, value)| match value {
@@ -111,26 +111,24 @@ fn options(what: &Described<'_>) -> Facts {
     facts
 }
 
-/// The command line, each word quoted where a shell would need it.
-fn command(program: &str, plan: &ServicePlan) -> String {
-    let before = plan.interpreter.iter().flat_map(|interpreter| &interpreter.args);
+/// The command line, each word quoted where a shell would need it. A program that is not found stands there as it is written.
+fn command(what: &Described<'_>, mask: &Mask) -> String {
+    let plan = &what.details.plan;
+    let (written, before) = match &plan.interpreter {
+        Some(interpreter) => (&interpreter.program, interpreter.args.as_slice()),
+        None => (&plan.script, [].as_slice()),
+    };
     let script = plan.interpreter.as_ref().map(|_| &plan.script);
-    let words: Vec<String> = before.chain(script).chain(&plan.args).cloned().collect();
-    let words = view::shown_words(&words);
-    let all: Vec<&str> = std::iter::once(program)
-        .chain(words.iter().map(String::as_str))
-        .collect();
+    let words: Vec<String> = before.iter().chain(script).chain(&plan.args).cloned().collect();
+    let program = what.program.as_deref().unwrap_or(Path::new(written));
+    let all = std::iter::once(mask.path(program)).chain(mask.words(&words));
     shell_words::join(all)
 }
 
-fn files(what: &Described<'_>) -> Facts {
-    let log = |path: &Option<PathBuf>| {
-        path.as_ref()
-            .map_or("/dev/null".to_owned(), |path| path.display().to_string())
-    };
+fn files(what: &Described<'_>, mask: &Mask) -> Facts {
     let mut facts = vec![
-        fact("out_file", log(&what.row.out_log)),
-        fact("error_file", log(&what.row.error_log)),
+        fact("out_file", view::log_file(what.row.out_log.as_ref(), mask)),
+        fact("error_file", view::log_file(what.row.error_log.as_ref(), mask)),
         fact("supervisor", format!("pid {}", what.supervisor)),
     ];
     facts.extend(
@@ -141,12 +139,20 @@ fn files(what: &Described<'_>) -> Facts {
     facts
 }
 
+/// Where a variable is written.
+fn place(origin: &Origin, mask: &Mask) -> String {
+    if let Origin::EnvFile(path) = origin {
+        return format!("env_file {}", mask.path(path));
+    }
+    origin.to_string()
+}
+
 /// Every variable by where it comes from; one that was taken out is told of, too.
-fn variables(what: &Described<'_>) -> Facts {
+fn variables(what: &Described<'_>, mask: &Mask) -> Facts {
     let plan = &what.details.plan;
     let mut all: BTreeMap<&str, (String, String)> = BTreeMap::new();
     for (name, value) in what.shell {
-        let shown = format!("{name}={}", view::shown_value(name, value));
+        let shown = format!("{name}={}", mask.inherited(name, value));
         all.insert(name, fact("shell", shown));
     }
     for (name, value) in &plan.env {
@@ -154,9 +160,9 @@ fn variables(what: &Described<'_>) -> Facts {
             .origins
             .0
             .get(name)
-            .map_or_else(|| "dev.toml".to_owned(), ToString::to_string);
+            .map_or_else(|| "dev.toml".to_owned(), |origin| place(origin, mask));
         let shown = match value {
-            Some(value) => format!("{name}={}", view::shown_value(name, value)),
+            Some(value) => format!("{name}={}", mask.value(name, value)),
             None => format!("{name} is removed"),
         };
         all.insert(name, fact(&origin, shown));

@@ -13,7 +13,7 @@ mod variables;
 pub mod yaml;
 
 use crate::config::{Config, Container};
-use crate::plan::view::shown_words;
+use crate::plan::secret::Mask;
 use crate::plan::{Plan, Probe, Written};
 use anyhow::{Result, bail};
 use keys::Fate;
@@ -195,7 +195,7 @@ fn public_texts<'a>(stack: &'a Stack<'_>) -> Vec<&'a str> {
 /// becomes a reference.
 fn refuse_open_secrets(engine: Engine, stack: &Stack<'_>) -> Result<()> {
     let refuse = |who: &str, words: &[String], has_references: bool| {
-        for (word, shown) in words.iter().zip(shown_words(words)) {
+        for (word, shown) in words.iter().zip(Mask::default().words(words)) {
             let known = stack.secrets.found_in(word);
             if let Some(name) = known.filter(|name| has_references && !can_refer(engine, name)) {
                 bail!(

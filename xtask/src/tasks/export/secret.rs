@@ -1,15 +1,10 @@
 //! What must not be printed: the values of variables whose names look secret, wherever they turn up.
 
-use crate::plan::view::looks_secret;
+use crate::plan::secret::{SHORTEST, SHORTEST_WITHIN, is_path, looks_secret};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What stands in the place of a secret, for its owner to fill in.
 pub const PLACEHOLDER: &str = "CHANGE-ME";
-
-/// A shorter value is found by chance within too many texts.
-const SHORTEST_WITHIN: usize = 8;
-/// A shorter value is found by chance as a whole word.
-const SHORTEST: usize = 4;
 
 /// The secret values that are known, longest first, each with the name of its variable.
 #[derive(Debug, Default)]
@@ -124,22 +119,14 @@ fn is_found_within(value: &str) -> bool {
     value.chars().count() >= SHORTEST_WITHIN
 }
 
-/// The path of a file with a secret is none itself; what begins with a slash may also be base64.
-fn is_path(value: &str) -> bool {
-    ["./", "../", "~/"].iter().any(|start| value.starts_with(start))
-        || value.starts_with('/') && !value.contains(['+', '='])
-}
-
-/// Whether it is a URL with a password: `postgres://user:secret@host/`.
+/// Whether one of its URLs has a password: `postgres://user:secret@host/`.
 fn has_password(value: &str) -> bool {
-    let Some((_, rest)) = value.split_once("://") else {
-        return false;
+    let is_login = |address: &str| {
+        let authority = address.split(['/', '?', '#']).next().unwrap_or_default();
+        let user = authority.rsplit_once('@').and_then(|(user, _)| user.split_once(':'));
+        user.is_some_and(|(_, password)| !password.is_empty())
     };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    authority
-        .rsplit_once('@')
-        .and_then(|(user, _)| user.split_once(':'))
-        .is_some_and(|(_, password)| !password.is_empty())
+    value.split("://").skip(1).any(is_login)
 }
 
 #[cfg(test)]
@@ -164,13 +151,14 @@ mod tests {
                 ("API_TOKEN", "x"),
                 ("DSN", "db:correct horse@host"),
                 ("URL", "postgres://me:pw@host/db"),
+                ("URLS", "amqp://one,amqp://me:pw@two"),
                 ("HOME_URL", "http://host:80/a@b:c"),
             ]),
             Some(&own(&[("PORT", "80")])),
         );
         assert_eq!(
             environment.secret,
-            ["API_TOKEN", "DSN", "URL"].map(str::to_owned).into()
+            ["API_TOKEN", "DSN", "URL", "URLS"].map(str::to_owned).into()
         );
         assert_eq!(environment.plain.into_keys().collect::<Vec<_>>(), ["HOME_URL", "PORT"]);
     }
