@@ -256,7 +256,9 @@ fn require_containers(stack: &Stack<'_>) -> Result<()> {
 
 /// Whole seconds, rounded up.
 fn seconds(duration: std::time::Duration) -> u64 {
-    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+    duration
+        .as_secs()
+        .saturating_add(u64::from(duration.subsec_nanos() > 0))
 }
 
 /// What stands above every document.

@@ -58,10 +58,10 @@ fn of_schedule(engine: Engine, service: &Workload<'_>) -> Vec<Named> {
     }
     let restarts = |name: String| match engine {
         Engine::Systemd => Some(format!("{name}-restart")),
-        Engine::Kubernetes => Some(format!("restart-{name}")),
+        Engine::Kubernetes => Some(kubernetes::schedule_name(&name)),
         Engine::Compose => None,
     };
-    let named = |name: String| (called(engine, &name), format!("the schedule of {}", service.name));
+    let named = |name: String| (name, format!("the schedule of {}", service.name));
     own_names(engine, service)
         .into_iter()
         .filter_map(restarts)

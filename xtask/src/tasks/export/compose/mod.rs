@@ -244,10 +244,9 @@ fn service(
     let environment = stack.secrets.environment(&plan.env, Some(&its.env));
     let command = container_command(plan, its);
     let mut map = container(stack, &plan.name, its, command, environment, notes, documents);
-    let ports: Vec<String> = plan.ports.iter().map(|port| format!("{port}:{port}")).collect();
-    let published = its.network == Network::Own && !ports.is_empty();
+    let ports = published(workload, plan, its, notes);
     let mut put = |key: &str, value: Value| drop(map.insert(key.to_owned(), value));
-    put("ports", json!(published.then_some(ports)));
+    put("ports", json!((!ports.is_empty()).then_some(ports)));
     put("depends_on", depends_on(stack, workload, plan, notes));
     put("healthcheck", json!(healthcheck(workload.name, plan, its, notes)));
     put("restart", json!(restart(stack, plan)));
@@ -258,6 +257,26 @@ fn service(
     put("tty", json!(workload.written.pty.filter(|pty| *pty)));
     put("develop", json!(its.build.as_ref().and_then(|_| develop(stack, plan))));
     map.into()
+}
+
+/// The ports that the machine has, too. One that several instances share is none of them: the second could not start.
+fn published(workload: &Workload<'_>, plan: &ServicePlan, its: &ContainerPlan, notes: &mut Notes) -> Vec<String> {
+    if its.network == Network::Host {
+        return Vec::new();
+    }
+    let others = || workload.instances.iter().filter(|other| other.name != plan.name);
+    let is_shared = |port: &u16| others().any(|other| other.ports.contains(port));
+    let (shared, own): (Vec<u16>, Vec<u16>) = plan.ports.iter().partition(|port| is_shared(port));
+    if !shared.is_empty() {
+        let shared: Vec<String> = shared.iter().map(u16::to_string).collect();
+        let instead = format!(
+            "not published on the machine: {}; other services reach each instance by its name, such as {}",
+            shared.join(", "),
+            workload.first().name
+        );
+        notes.add("`ports` that instances share", workload.name, instead);
+    }
+    own.iter().map(|port| format!("{port}:{port}")).collect()
 }
 
 /// Says which values of exported keys compose cannot take.
@@ -284,12 +303,18 @@ fn restart(stack: &Stack<'_>, service: &ServicePlan) -> String {
     let is_completed = |other: &Dependency| other.name == service.name && other.condition == Condition::Completed;
     match service.policy.autorestart {
         // Others wait for its end.
-        Autorestart::Always if all.into_iter().any(is_completed) => {
-            format!("on-failure:{}", service.policy.max_restarts)
-        }
+        Autorestart::Always if all.into_iter().any(is_completed) => on_failure(service.policy.max_restarts),
         Autorestart::Always => "unless-stopped".to_owned(),
         Autorestart::Never => "no".to_owned(),
-        Autorestart::OnFailure => format!("on-failure:{}", service.policy.max_restarts),
+        Autorestart::OnFailure => on_failure(service.policy.max_restarts),
+    }
+}
+
+/// `on-failure:0` is without a limit there.
+fn on_failure(max_restarts: u32) -> String {
+    match max_restarts {
+        0 => "no".to_owned(),
+        most => format!("on-failure:{most}"),
     }
 }
 

@@ -19,6 +19,11 @@ const OWN_BACKOFF: &str = "it restarts for ever, after 10 s and then ever later,
 const ROLL_OUT: &str = "roll out a new image instead";
 const OWN_LOGS: &str = "the cluster keeps what it writes: see `kubectl logs`";
 
+/// The most characters of a label.
+const LONGEST_LABEL: usize = 63;
+/// The most characters of a CronJob's name: its Jobs get eleven more.
+const LONGEST_CRON_JOB: usize = 52;
+
 /// What becomes of each key.
 pub(super) fn fate(key: Key) -> Fate {
     match key {
@@ -98,6 +103,16 @@ pub(super) fn documents(stack: &Stack<'_>, notes: &mut Notes) -> Result<Vec<Docu
 
 /// Names become labels of DNS, which know no case, `_` or `.`.
 pub(super) fn label(name: &str) -> String {
+    label_within(name, LONGEST_LABEL)
+}
+
+/// What the schedule of a service is called: a label that leaves the cluster room for the stamp of each Job.
+pub(super) fn schedule_name(service: &str) -> String {
+    label_within(&format!("restart-{service}"), LONGEST_CRON_JOB)
+}
+
+/// A label of so many characters at most.
+fn label_within(name: &str, longest: usize) -> String {
     let plain = |c: char| {
         if c.is_ascii_alphanumeric() {
             c.to_ascii_lowercase()
@@ -113,7 +128,7 @@ pub(super) fn label(name: &str) -> String {
     };
     begun
         .chars()
-        .take(63)
+        .take(longest)
         .collect::<String>()
         .trim_end_matches('-')
         .to_owned()

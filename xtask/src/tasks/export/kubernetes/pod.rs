@@ -3,16 +3,20 @@
 use super::super::secret::{Environment, PLACEHOLDER};
 use super::super::stack::{Address, Stack, Workload, addresses};
 use super::super::{Notes, seconds};
-use super::{label, metadata};
+use super::{LONGEST_LABEL, label, label_within, metadata};
 use crate::config::{Condition, Network};
 use crate::plan::{ContainerPlan, Probe, ServicePlan};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A text in which `$(NAME)` is a variable.
+/// A text of a command line without variables of the cluster's own. `$$` is `$` there wherever it stands, not before `(` alone.
+fn literal(text: &str) -> String {
+    text.replace('$', "$$")
+}
+
+/// A text in which a secret is a variable, `$(NAME)`.
 fn text(stack: &Stack<'_>, text: &str, used: &mut BTreeSet<String>) -> String {
-    let escape = |text: &str| text.replace("$(", "$$(");
-    stack.secrets.render(text, &escape, &|name| format!("$({name})"), used)
+    stack.secrets.render(text, &literal, &|name| format!("$({name})"), used)
 }
 
 /// A container's name, image, command and variables, whose objects go where they belong.
@@ -75,7 +79,10 @@ pub(super) fn readiness(
     let addresses = addresses(service);
     let handler = match &service.probe {
         None => return None,
-        Some(Probe::Command(words)) => ("exec", json!({ "command": words })),
+        Some(Probe::Command(words)) => {
+            let words: Vec<String> = words.iter().map(|word| literal(word)).collect();
+            ("exec", json!({ "command": words }))
+        }
         Some(Probe::Http(_)) => {
             let address = addresses.first()?;
             let host = host_of(address, container);
@@ -132,7 +139,7 @@ pub(super) fn waits(
     container: &ContainerPlan,
     notes: &mut Notes,
 ) -> Vec<Value> {
-    let mut waits = Vec::new();
+    let mut asked_of = Vec::new();
     for (other, dependency) in stack.dependencies(service.first()) {
         if dependency.restart {
             let instead = format!("it stays up when {} comes back", other.name);
@@ -162,13 +169,36 @@ pub(super) fn waits(
             notes.add("`depends_on`", service.name, instead);
             continue;
         };
-        waits.push(json!({
-            "name": label(&format!("wait-for-{}", other.name)),
-            "image": container.wait_image,
-            "command": ["sh", "-c", format!("until {asked}; do sleep 1; done")],
-        }));
+        asked_of.push((label(&format!("wait-for-{}", other.name)), asked));
     }
-    waits
+    let (wanted, asked): (Vec<String>, Vec<String>) = asked_of.into_iter().unzip();
+    let names = distinct(&label(service.name), &wanted);
+    let wait = |(name, asked)| {
+        let script = format!("until {asked}; do sleep 1; done");
+        json!({ "name": name, "image": container.wait_image, "command": ["sh", "-c", script] })
+    };
+    names.into_iter().zip(asked).map(wait).collect()
+}
+
+/// No two containers of a pod may share a name: one that its own container or another before it has gets a number.
+fn distinct(own: &str, wanted: &[String]) -> Vec<String> {
+    let mut given = vec![own.to_owned()];
+    for name in wanted {
+        let mut free = name.clone();
+        let mut number = 1;
+        while given.contains(&free) || number > 1 && wanted.contains(&free) {
+            number += 1;
+            free = numbered(name, number);
+        }
+        given.push(free);
+    }
+    given.split_off(1)
+}
+
+/// A label with a number behind it, cut in front of that.
+fn numbered(name: &str, number: usize) -> String {
+    let number = format!("-{number}");
+    label_within(name, LONGEST_LABEL - number.len()) + &number
 }
 
 /// A shell command that exits with 0 when the address answers.
@@ -179,4 +209,35 @@ fn ask(address: &Address) -> String {
     }
     let url = format!("http://{host}:{}{}", address.port, address.path);
     format!("wget -q -T 2 -O /dev/null {}", crate::config::quote(&url))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_containers_of_a_pod_share_a_name() {
+        let long = format!("wait-for-{}", "x".repeat(54));
+        let cut = format!("wait-for-{}-2", "x".repeat(52));
+        for (own, wanted, expected) in [
+            (
+                "web",
+                vec!["wait-for-a", "wait-for-b"],
+                vec!["wait-for-a", "wait-for-b"],
+            ),
+            ("wait-for-db", vec!["wait-for-db"], vec!["wait-for-db-2"]),
+            ("web", vec![&long, &long], vec![&long, &cut]),
+            // A number that another is called by is not given away.
+            (
+                "wait-for-db",
+                vec!["wait-for-db", "wait-for-db-2"],
+                vec!["wait-for-db-3", "wait-for-db-2"],
+            ),
+        ] {
+            let wanted: Vec<String> = wanted.into_iter().map(str::to_owned).collect();
+            let names = distinct(own, &wanted);
+            assert_eq!(names, expected, "{own}");
+            assert!(names.iter().all(|name| name.len() <= LONGEST_LABEL), "{names:?}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::super::Notes;
 use super::super::stack::{Stack, Workload};
-use super::{label, labels, metadata};
+use super::{labels, metadata, schedule_name};
 use serde_json::{Value, json};
 
 /// What restarts it.
@@ -67,7 +67,7 @@ pub(super) fn schedule(
         service.name,
         "a CronJob goes by the cluster's, mostly UTC",
     );
-    let own = label(&format!("restart-{}", service.name));
+    let own = schedule_name(service.name);
     let metadata = || metadata(stack, &own);
     let account = json!({ "kind": "ServiceAccount", "name": own });
     objects.extend([

@@ -10,6 +10,7 @@ use super::stack::{Chore, Stack, Workload, command_line};
 use super::variables::leave_out;
 use super::{Document, Engine, Notes, head, seconds};
 use crate::boot::unit_text::{line, quoted, specifiers, time};
+use crate::config::units::LONGEST;
 use crate::config::{Autorestart, Condition};
 use crate::plan::{Dependency, Probe, ServicePlan, below, environment};
 use anyhow::Result;
@@ -243,10 +244,8 @@ fn service(
     let own = variables(stack, &plan.env);
     let env = environment(&BTreeMap::new(), &own);
     let mut text = unit_section(stack, workload, plan, notes);
-    let _ = writeln!(text, "\n[Service]\nType={}", kind(stack, plan));
-    if plan.probe == Some(Probe::Notify) {
-        text.push_str("NotifyAccess=all\n");
-    }
+    let kind = kind(stack, plan);
+    let _ = write!(text, "\n[Service]\n{}", kind.lines());
     line(
         &mut text,
         "WorkingDirectory",
@@ -264,7 +263,7 @@ fn service(
     environment_lines(&name, all, used, &mut text, documents);
     line(&mut text, "ExecStart", &start);
     readiness(stack, workload, plan, notes, &mut text);
-    restart(stack, plan, &mut text);
+    restart(plan, kind, &mut text);
     line(&mut text, "KillSignal", plan.policy.kill_signal.name());
     // Zero would be for ever.
     let at_once = Duration::from_millis(1);
@@ -344,15 +343,12 @@ fn unit_section(stack: &Stack<'_>, workload: &Workload<'_>, plan: &ServicePlan, 
     }
     let policy = &plan.policy;
     if policy.autorestart != Autorestart::Never {
-        // So many starts within the time that as many unstable runs take.
-        let runs = u64::from(policy.max_restarts) + 1;
-        let each = policy.min_uptime + delay(plan);
+        // So many starts within the time that as many unstable runs take. What is past its own limits, systemd ignores.
+        let runs = policy.max_restarts.saturating_add(1);
+        let each = seconds(policy.min_uptime.saturating_add(delay(plan)));
+        let all = each.saturating_mul(u64::from(runs)).clamp(1, LONGEST.as_secs());
         line(&mut text, "StartLimitBurst", &runs.to_string());
-        line(
-            &mut text,
-            "StartLimitIntervalSec",
-            &format!("{}s", (seconds(each) * runs).max(1)),
-        );
+        line(&mut text, "StartLimitIntervalSec", &format!("{all}s"));
     }
     text
 }
@@ -364,20 +360,41 @@ fn is_awaited(stack: &Stack<'_>, plan: &ServicePlan, condition: Condition) -> bo
         .any(|dependency| dependency.name == plan.name && dependency.condition == condition)
 }
 
-fn kind(stack: &Stack<'_>, plan: &ServicePlan) -> &'static str {
-    match plan.probe {
-        Some(Probe::Notify) => "notify",
-        Some(_) | None if is_awaited(stack, plan, Condition::Completed) => "oneshot\nRemainAfterExit=yes",
-        Some(_) | None => "exec",
+/// When a unit counts as started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// When it says so.
+    Notify,
+    /// When it has ended well: others wait for that.
+    Oneshot,
+    /// When its program runs.
+    Exec,
+}
+
+impl Kind {
+    fn lines(self) -> &'static str {
+        match self {
+            Self::Notify => "Type=notify\nNotifyAccess=all\n",
+            Self::Oneshot => "Type=oneshot\nRemainAfterExit=yes\n",
+            Self::Exec => "Type=exec\n",
+        }
     }
 }
 
-fn restart(stack: &Stack<'_>, plan: &ServicePlan, text: &mut String) {
+fn kind(stack: &Stack<'_>, plan: &ServicePlan) -> Kind {
+    match plan.probe {
+        Some(Probe::Notify) => Kind::Notify,
+        Some(_) | None if is_awaited(stack, plan, Condition::Completed) => Kind::Oneshot,
+        Some(_) | None => Kind::Exec,
+    }
+}
+
+fn restart(plan: &ServicePlan, kind: Kind, text: &mut String) {
     let policy = &plan.policy;
-    let once = is_awaited(stack, plan, Condition::Completed) && plan.probe != Some(Probe::Notify);
+    let is_oneshot = kind == Kind::Oneshot;
     let restart = match policy.autorestart {
         // A unit that others wait for the end of may only start again when it failed.
-        Autorestart::Always if once => "on-failure",
+        Autorestart::Always if is_oneshot => "on-failure",
         Autorestart::Always => "always",
         Autorestart::OnFailure => "on-failure",
         Autorestart::Never => "no",
@@ -386,7 +403,8 @@ fn restart(stack: &Stack<'_>, plan: &ServicePlan, text: &mut String) {
     line(text, "RestartSec", &time(delay(plan)));
     let asks_for_stop = policy.kill_signal.name();
     let is_clean_anyway = CLEAN.contains(&asks_for_stop);
-    if restart == "on-failure" {
+    // Any death by a signal is a failure of a oneshot unit, and systemd before 256 refuses one that has this line.
+    if restart == "on-failure" && !is_oneshot {
         // A death by these is no failure for systemd. A stop on demand is followed by no restart all the same.
         let own = (!is_clean_anyway).then_some(asks_for_stop);
         let all: Vec<&str> = CLEAN.into_iter().chain(own).collect();
@@ -396,8 +414,8 @@ fn restart(stack: &Stack<'_>, plan: &ServicePlan, text: &mut String) {
     if !success.is_empty() {
         line(text, "RestartPreventExitStatus", &success.join(" "));
     }
-    if !is_clean_anyway {
-        // Who dies of what asks for a stop has not failed.
+    if !is_clean_anyway && !is_oneshot {
+        // Who dies of what asks for a stop has not failed. As the end that others wait for, no such death counts.
         success.push(asks_for_stop.to_owned());
     }
     if !success.is_empty() {
