@@ -55,6 +55,8 @@ fn what_an_edit_removed_stops_and_what_it_added_starts() {
     assert_eq!(project.service_status("new")["ready"], true);
     assert_eq!(pid(&project.service_status("web")), web);
     assert_eq!(project.lines("new.runs"), 1);
+    let events = project.read(".dev/dev/supervisor.log");
+    assert!(events.contains(" [old] stopped\n"), "{events}");
 }
 
 #[test]

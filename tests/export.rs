@@ -714,7 +714,7 @@ fn a_dollar_of_a_command_line_is_one_in_a_cluster() {
          ready = { command = ['sh', '-c', 'kill -0 $$'] }",
     );
     for line in [
-        "\"echo $$$$ $$HOME $$(id) > pid; echo $$\"",
+        "\"echo $$$$ $HOME $$(id) > pid; echo $$\"",
         "\"$$$(API_TOKEN)\"",
         "\"kill -0 $$$$\"",
     ] {

@@ -125,6 +125,22 @@ fn names_that_the_stack_that_ran_last_does_not_have_are_looked_for_in_those_befo
 }
 
 #[test]
+fn what_was_left_out_of_a_running_stack_can_still_be_read() {
+    let project = Project::new()
+        .service("web", "out web", "")
+        .service("old", "out old", "")
+        .toml("[profiles.dev]\nservices = [\"web\", \"old\"]");
+    project.run(&["dev", "-d", "--wait"]).ok();
+    project.run(&["stop"]).ok();
+    project.run(&["dev", "-d", "--wait", "--only", "web"]).ok();
+    let shown = |name: &str| project.run(&["logs", name, "--out", "--no-follow"]).ok().stdout;
+    assert_eq!(shown("old"), "old | old\n");
+    assert_eq!(shown("dev/old"), "old | old\n");
+    let nobody = project.run(&["logs", "nobody", "--no-follow"]).code(1);
+    nobody.says(&["no service `nobody`; there is old, web"]);
+}
+
+#[test]
 fn n_counts_lines_of_the_merge() {
     let project = talkers();
     talked(&project);

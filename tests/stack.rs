@@ -1,6 +1,6 @@
 //! The files that a stack leaves and finds: state, sockets, several workspaces of one user.
 
-use crate::support::{Project, Signal, free_port, is_free, pid, signal};
+use crate::support::{Project, Signal, Value, free_port, is_free, pid, signal};
 
 #[test]
 fn two_worktrees_run_side_by_side() {
@@ -80,6 +80,35 @@ fn a_broken_state_file_does_not_keep_a_stack_from_starting() {
         project.up();
         assert_eq!(project.service_status("web")["ready"], true);
     }
+}
+
+#[test]
+fn a_copied_workspace_has_nothing_to_do_with_the_stack_of_the_first() {
+    let project = Project::new()
+        .service("web", "", "min_uptime = 50")
+        .file("copy/kept", "")
+        .file("victim", "");
+    project.up();
+    let copied = project.prepare("cp").args(["-a", "dev.toml", ".dev", "copy"]).status();
+    assert!(copied.unwrap().success());
+    let in_copy = |args: &[&str]| {
+        let mut command = project.prepare(crate::support::xtask());
+        let output = command.current_dir(project.path("copy")).args(args).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let shown: Value = serde_json::from_str(&in_copy(&["status", "--json"])).unwrap();
+    assert_eq!(shown["stacks"], serde_json::json!([]));
+    in_copy(&["stop"]);
+    assert_eq!(project.service_status("web")["ready"], true);
+    // Nor is anything removed that a state names and that is no socket of ours.
+    let mut state: Value = serde_json::from_str(&project.read(".dev/dev/state.json")).unwrap();
+    state["home"] = Value::Null;
+    state["boot"] = "another".into();
+    state["socket"] = project.path("victim").to_str().unwrap().into();
+    project.write("copy/.dev/dev/state.json", &state.to_string());
+    in_copy(&["stop"]);
+    assert!(project.path("victim").exists() && !project.path("copy/.dev/dev/state.json").exists());
 }
 
 #[test]

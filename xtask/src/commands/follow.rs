@@ -373,7 +373,14 @@ pub(super) fn follow(
         match wake {
             // Somebody took the ownership away before our Ctrl-C arrived.
             Wake::Reply(Ok(Reply::Owner(false))) if interrupts > 0 => return Ok(0),
-            Wake::Reply(Ok(Reply::Owner(now))) => owner = now,
+            Wake::Reply(Ok(Reply::Owner(now))) => {
+                if owner && !now {
+                    ui::tell(&format!(
+                        "another command leaves {profile} running; Ctrl-C leaves it up, too"
+                    ));
+                }
+                owner = now;
+            }
             Wake::Reply(Ok(Reply::Done { failures })) => {
                 by.launched(&failures);
                 if !failures.is_empty() {

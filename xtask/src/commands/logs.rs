@@ -4,7 +4,7 @@ use super::follow::{Follower, Stacks, Wake};
 use super::workspace::{Workspace, invocation};
 use super::{select, stacks, usage};
 use crate::cli::Logs;
-use crate::ipc::protocol::{LogFiles, Stack};
+use crate::ipc::protocol::{LogFiles, ServiceStatus, Stack};
 use crate::log::filter::Filter;
 use crate::log::reader::{self, EventInput, Line, LogInput, Selection, Span};
 use crate::log::{Stamp, Stream, parse_name};
@@ -123,8 +123,11 @@ fn span(workspace: &Workspace, args: &Logs) -> Result<Span> {
     if let (Some(from), Some(until)) = (from, until)
         && from > until
     {
+        let shown = |at: Timestamp| at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string();
         return Err(usage(format!(
-            "--since ({from}) is later than --until ({until}); a time of day that has not come yet today is yesterday's"
+            "--since ({}) is later than --until ({}); swap them (a time of day that has not come yet today is yesterday's)",
+            shown(from),
+            shown(until)
         )));
     }
     Ok(Span { from, until })
@@ -179,6 +182,8 @@ pub(super) fn selection(
     }
     if found.is_empty() {
         found = stopped_stacks(workspace, profile, patterns)?;
+    } else {
+        add_what_does_not_run(workspace, &mut found, patterns);
     }
     let statuses: Vec<&Stack> = found.iter().map(|(_, stack)| stack).collect();
     let chosen = select::select(&statuses, patterns)?;
@@ -252,6 +257,30 @@ fn stopped_stacks(
         .iter()
         .filter_map(|name| stopped(workspace, Some(name)).ok())
         .collect())
+}
+
+/// Where a running stack has not all that is asked for: what else its profile has, or had. That may have been left out of this start, or
+/// out of `dev.toml` since.
+fn add_what_does_not_run(workspace: &Workspace, found: &mut [(StackPaths, Stack)], patterns: &[String]) {
+    let statuses: Vec<&Stack> = found.iter().map(|(_, stack)| stack).collect();
+    if select::select(&statuses, patterns).is_ok() {
+        return;
+    }
+    for (_, stack) in found {
+        // Without logs there is nothing to add.
+        let Ok((_, past)) = stopped(workspace, Some(&stack.profile)) else {
+            continue;
+        };
+        for service in past.services {
+            if !stack.services.iter().any(|known| known.name == service.name) {
+                // What does not run has no id.
+                stack.services.push(ServiceStatus {
+                    id: u32::MAX,
+                    ..service
+                });
+            }
+        }
+    }
 }
 
 /// A stack that does not run: its services by the plan, else by the files that are there.

@@ -49,18 +49,27 @@ fn select_one(stacks: &[&Stack], patterns: &[String]) -> Result<Vec<Vec<String>>
         .filter(|(_, names)| !names.is_empty())
         .map(|(stack, _)| stack.profile.as_str())
         .collect();
-    if hit.len() > 1 {
-        let what = if patterns.is_empty() {
-            "the services are".to_owned()
-        } else {
-            format!("{} is", patterns.join(", "))
-        };
+    if hit.len() < 2 {
+        return Ok(chosen);
+    }
+    let hit = hit.join(", ");
+    if patterns.is_empty() {
         return Err(usage(format!(
-            "{what} in several stacks: {}; say which with -p",
-            hit.join(", ")
+            "the services are in several stacks: {hit}; say which with -p"
         )));
     }
-    Ok(chosen)
+    for pattern in patterns {
+        let one = select(stacks, std::slice::from_ref(pattern))?;
+        if one.iter().filter(|names| !names.is_empty()).count() > 1 {
+            return Err(usage(format!(
+                "{pattern} is in several stacks: {hit}; say which with -p"
+            )));
+        }
+    }
+    let all = patterns.join(", ");
+    Err(usage(format!(
+        "{all} are of several stacks: {hit}; change one stack at a time"
+    )))
 }
 
 /// How a service is called where those of `several` stacks are told of.

@@ -11,7 +11,7 @@ use crate::{clock, process};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -368,7 +368,11 @@ pub(super) fn clear_stale(paths: &StackPaths) -> Result<()> {
         }
         process::remove_cgroups(state.supervisor.pid);
     }
-    remove_if_there(&state.socket)?;
+    remove_if_there(&paths.socket)?;
+    let is_socket = std::fs::symlink_metadata(&state.socket).is_ok_and(|meta| meta.file_type().is_socket());
+    if is_socket && is_ours(&state.socket) {
+        remove_if_there(&state.socket)?;
+    }
     remove_if_there(&paths.state)
 }
 

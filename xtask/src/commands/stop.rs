@@ -80,7 +80,13 @@ fn end_what_is_left(workspace: &Workspace, args: &Stop, running: &[Running]) -> 
             ensure!(args.services.is_empty(), "{lost}");
             crate::ui::tell(&format!("warning: {lost}"));
             process::ask_to_end(state.supervisor).context("failed to ask the supervisor to end")?;
-            process::wait_gone(&[state.supervisor], args.timeout.unwrap_or(UNREACHABLE_LIMIT));
+            let limit = args.timeout.unwrap_or(UNREACHABLE_LIMIT);
+            if !process::wait_gone(&[state.supervisor], limit).is_empty() {
+                bail!(
+                    "{profile} has not stopped within {}; it goes on stopping",
+                    format_duration(limit)
+                );
+            }
         }
         // Also one that somebody else has just stopped may not be gone yet.
         await_end(&paths, &profile)?;

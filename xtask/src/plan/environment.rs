@@ -142,7 +142,7 @@ fn read_env_file(
     };
     match read(&path) {
         Err(why) => errors.push(format!(
-            "failed to read env_file {}: {why}; make it a text that can be read, or take it out of dev.toml",
+            "failed to read env_file {}: {why}; it must be a text that can be read: create or mend it, or take it out of `env_file`",
             path.display()
         )),
         Ok(text) => match crate::config::env_file::parse(&text) {

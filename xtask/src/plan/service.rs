@@ -7,7 +7,7 @@ use super::strings::{Strings, script_place};
 use super::{Dependency, Interpreter, Probe, Rotation, ServicePlan, below};
 use crate::config::{self, Autorestart, Signal, Watch};
 use crate::policy::{Policy, Readiness};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 const MIN_UPTIME: Duration = Duration::from_secs(1);
@@ -146,7 +146,7 @@ impl Resolver<'_> {
         streams.map(
             |(key, path, stream)| match path.as_deref().map(|path| strings.text(key, path)).as_deref() {
                 Some("/dev/null") => None,
-                Some(path) => Some(below(self.workspace, path)),
+                Some(path) => Some(without_steps_up(&below(self.workspace, path))),
                 None if pty && stream == "error" => None,
                 None => Some(written.logs.join(format!("{name}-{stream}.log"))),
             },
@@ -226,6 +226,18 @@ fn interpreter(strings: &mut Strings<'_>, service: &config::Service) -> Option<I
     let words = service.interpreter_args.as_ref().map(config::Words::split);
     let args = strings.args_of(&program, "interpreter_args", &words.unwrap_or_default());
     Some(Interpreter { program, args })
+}
+
+/// The same path without `..`: one file must not seem to be two.
+fn without_steps_up(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(plain.pop()),
+            Component::Prefix(_) | Component::RootDir | Component::CurDir | Component::Normal(_) => plain.push(part),
+        }
+    }
+    plain
 }
 
 /// The script and its arguments.

@@ -295,7 +295,7 @@ fn everything_wrong_is_told_at_once() {
     assert_eq!(
         problems[1..],
         [
-            "[services.web] failed to read env_file /ws/no.env: no such file; make it a text that can be read, or take it out of dev.toml",
+            "[services.web] failed to read env_file /ws/no.env: no such file; it must be a text that can be read: create or mend it, or take it out of `env_file`",
             "[services.web] ports: `high` is not a port; use 1 to 65535",
         ]
     );
@@ -328,6 +328,12 @@ fn two_writers_of_one_log_are_refused_unless_the_instance_tells_them_apart() {
     let problems = case(shared).problems();
     assert!(
         problems[0].contains("/ws/web.log is also the one of web-0"),
+        "{problems:?}"
+    );
+    let other = "[services.api]\nscript = \"serve\"\nout_file = \"logs/../web-0.log\"\n";
+    let problems = case(&(other.to_owned() + &shared.replace("web.log", "web-${XTASK_INSTANCE}.log"))).problems();
+    assert!(
+        problems[0].contains("/ws/web-0.log is also the one of api"),
         "{problems:?}"
     );
     let own = case(&shared.replace("web.log", "web-${XTASK_INSTANCE}.log")).plan();

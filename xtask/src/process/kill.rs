@@ -164,7 +164,8 @@ pub fn on_end(identity: Identity, then: impl FnOnce() + Send + 'static) -> bool 
         while !os::wait_gone(identity, FOR_EVER) {}
         then();
     };
-    os::TELLS_ENDS
+    // Where it cannot be waited for, each wait would end at once.
+    os::tells_end_of(identity)
         && std::thread::Builder::new()
             .name("holder".to_owned())
             .spawn(wait)

@@ -230,8 +230,11 @@ pub(super) fn send(identity: Identity, signal: Signal) -> io::Result<()> {
     }
 }
 
-/// The end of any process is told, by a pidfd.
-pub(super) const TELLS_ENDS: bool = true;
+/// Whether the end of a process is told: by a pidfd, which an old kernel or a sandbox may not give.
+pub(super) fn tells_end_of(identity: Identity) -> bool {
+    let opened = raw(identity.pid).map(|pid| pidfd_open(pid, PidfdFlags::empty()));
+    matches!(opened, Ok(Ok(_) | Err(Errno::SRCH)))
+}
 
 /// Whether the process has ended within the limit.
 pub(super) fn wait_gone(identity: Identity, limit: Duration) -> bool {

@@ -137,7 +137,9 @@ pub(super) fn send(identity: Identity, signal: Signal) -> io::Result<()> {
 
 /// Only the ends of children are told.
 #[cfg_attr(target_os = "linux", expect(dead_code, reason = "its twin is in use"))]
-pub(super) const TELLS_ENDS: bool = false;
+pub(super) fn tells_end_of(_: Identity) -> bool {
+    false
+}
 
 pub(super) fn wait_gone(identity: Identity, limit: Duration) -> bool {
     let deadline = crate::clock::monotonic() + limit;

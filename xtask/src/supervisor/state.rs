@@ -7,6 +7,7 @@ use crate::paths;
 use crate::process::{self, Identity, boot_id};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// Says who wrote it. Fields are only ever added; `boot`, `nonce`, `supervisor` and `socket` mean the same in every version, so
@@ -32,6 +33,9 @@ pub struct State {
     /// The directory of its `dev.toml`.
     #[serde(default)]
     pub workspace: PathBuf,
+    /// Device and inode of the directory that it was written in.
+    #[serde(default)]
+    pub home: Option<(u64, u64)>,
     /// The leaders that run.
     #[serde(default)]
     pub services: Vec<Leader>,
@@ -49,15 +53,25 @@ pub struct Leader {
 }
 
 impl State {
-    /// Reads a state file; `None` when there is none that is whole.
+    /// Reads a state file; `None` when there is none that is whole, or the one of another directory: a copied workspace has the
+    /// state of the first, whose stack is none of its business. One that was renamed keeps its own.
     pub fn read(path: &Path) -> Option<Self> {
-        serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+        let state: Self = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+        // Older versions do not say.
+        let is_at_home = state.home.is_none_or(|home| home_of(path) == Some(home));
+        is_at_home.then_some(state)
     }
 
     /// Whether its supervisor still lives.
     pub fn is_current(&self) -> bool {
         self.boot == boot_id() && process::is_alive(&self.supervisor)
     }
+}
+
+/// Device and inode of the directory that a file lies in.
+fn home_of(file: &Path) -> Option<(u64, u64)> {
+    let directory = std::fs::metadata(file.parent()?).ok()?;
+    Some((directory.dev(), directory.ino()))
 }
 
 impl Supervisor {
@@ -88,6 +102,8 @@ impl Supervisor {
                 .as_ref()
                 .map(|plan| plan.workspace.clone())
                 .unwrap_or_default(),
+            // One that was renamed or removed is no news of ours.
+            home: home_of(&self.paths.state).or(self.written_state.as_ref().and_then(|state| state.home)),
             services,
         };
         if self.written_state.as_ref() == Some(&state) {

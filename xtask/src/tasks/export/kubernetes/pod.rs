@@ -9,9 +9,21 @@ use crate::plan::{ContainerPlan, Probe, ServicePlan};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A text of a command line without variables of the cluster's own. `$$` is `$` there wherever it stands, not before `(` alone.
+/// A text of a command line without variables of the cluster's own: there `$(` begins one, and `$$` is `$` wherever it stands. A `$` of
+/// another kind stays alone: podman reads these files, too, and knows of neither.
 fn literal(text: &str) -> String {
-    text.replace('$', "$$")
+    let letters: Vec<char> = text.chars().collect();
+    let mut escaped = String::with_capacity(text.len());
+    for (at, letter) in letters.iter().enumerate() {
+        let follows = at.checked_sub(1).is_some_and(|before| letters[before] == '$');
+        // Behind the end may come a variable of ours.
+        let precedes = || letters.get(at + 1).is_none_or(|next| ['$', '('].contains(next));
+        if *letter == '$' && (follows || precedes()) {
+            escaped.push('$');
+        }
+        escaped.push(*letter);
+    }
+    escaped
 }
 
 /// A text in which a secret is a variable, `$(NAME)`.
