@@ -3,7 +3,9 @@
 use super::protocol::{Envelope, Failure, PROTOCOL, Reply, Request, SILENCE};
 use crate::clock;
 use anyhow::{Context as _, Result, bail};
-use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
+use rustix::io::FdFlags;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
+use std::io::{self, BufRead as _, BufReader, ErrorKind, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -48,7 +50,7 @@ pub enum Unanswered {
     /// Five seconds of silence.
     Silent,
     /// The socket failed.
-    Failed(std::io::Error),
+    Failed(io::Error),
 }
 
 impl std::error::Error for Unanswered {}
@@ -75,17 +77,30 @@ impl std::fmt::Display for Unanswered {
     }
 }
 
+/// Connects without waiting: a supervisor that is suspended takes no connections, and the system keeps only so many for it.
+fn connect(socket: &Path) -> io::Result<UnixStream> {
+    let stream = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+    rustix::io::fcntl_setfd(&stream, FdFlags::CLOEXEC)?;
+    let stream = UnixStream::from(stream);
+    stream.set_nonblocking(true)?;
+    rustix::net::connect(&stream, &SocketAddrUnix::new(socket)?)?;
+    stream.set_nonblocking(false)?;
+    Ok(stream)
+}
+
 impl Connection {
     /// Connects; `None` when nobody listens there.
     ///
     /// # Errors
     /// When the socket is somebody else's or cannot be used.
     pub fn open(socket: &Path) -> Result<Option<Self>> {
-        let stream = match UnixStream::connect(socket) {
+        let stream = match connect(socket) {
             Ok(stream) => stream,
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
                 return Ok(None);
             }
+            // So many wait to be heard already that the system takes no more.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(Unanswered::Silent.into()),
             Err(error) => return Err(error).with_context(|| format!("failed to connect to {}", socket.display())),
         };
         stream.set_read_timeout(Some(SILENCE))?;
@@ -228,7 +243,7 @@ impl Connection {
     }
 }
 
-fn unanswered(error: std::io::Error) -> Unanswered {
+fn unanswered(error: io::Error) -> Unanswered {
     match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut => Unanswered::Silent,
         ErrorKind::BrokenPipe | ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof => Unanswered::Closed,

@@ -8,11 +8,12 @@ use rustix::io::Errno;
 use rustix::net::SendFlags;
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, BufRead as _, BufReader, ErrorKind, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -63,6 +64,10 @@ struct Writer {
 
 struct Backlog {
     lines: Sender<Vec<u8>>,
+    /// How many of them are not written yet.
+    unwritten: Arc<AtomicUsize>,
+    /// Nothing more will come, and one who does not read is not waited for any longer.
+    ending: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
@@ -223,7 +228,11 @@ impl Clients {
     pub fn send(&mut self, client: ClientId, reply: &Reply) {
         if let Some((writer, mut line)) = self.writers.get_mut(&client).zip(serde_json::to_vec(reply).ok()) {
             line.push(b'\n');
-            writer.write(line);
+            if matches!(reply, Reply::Working) {
+                writer.write_sign_of_life(line);
+            } else {
+                writer.write(line);
+            }
         }
     }
 
@@ -242,28 +251,54 @@ impl Clients {
     }
 }
 
+impl Backlog {
+    /// Its thread ends only when the client is gone, which is reported as `Gone`.
+    fn send(&self, line: Vec<u8>) {
+        self.unwritten.fetch_add(1, Ordering::Relaxed);
+        let _ = self.lines.send(line);
+    }
+}
+
 impl Writer {
+    /// One who has not read the last ones, as he is suspended, needs no more of them.
+    fn write_sign_of_life(&mut self, line: Vec<u8>) {
+        match &self.backlog {
+            // So short a line goes whole or not at all.
+            None => drop(rustix::net::send(&self.stream, &line, SendFlags::DONTWAIT)),
+            Some(backlog) if backlog.unwritten.load(Ordering::Relaxed) > 0 => {}
+            Some(_) => self.write(line),
+        }
+    }
+
     /// Never waits for a reader, but where there is no thread to do that: then what it does not take in 100 ms is lost, and it, too.
     fn write(&mut self, mut line: Vec<u8>) {
         if let Some(backlog) = &self.backlog {
-            // Its thread ends only when the client is gone, which is reported as `Gone`; so is any other failure here.
-            let _ = backlog.lines.send(line);
+            backlog.send(line);
             return;
         }
         match rustix::net::send(&self.stream, &line, SendFlags::DONTWAIT) {
             Ok(sent) => drop(line.drain(..sent)),
             Err(Errno::AGAIN | Errno::INTR) => {}
+            // Reported as `Gone`.
             Err(_) => return,
         }
         if line.is_empty() {
             return;
         }
         let (lines, waiting) = channel();
+        let (ending, unwritten) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let (is_ending, left) = (ending.clone(), unwritten.clone());
         let own = self.stream.try_clone().map_err(anyhow::Error::from);
-        match own.and_then(|stream| spawn("reply", move || write_replies(stream, &waiting))) {
+        match own.and_then(|stream| spawn("reply", move || write_replies(&stream, &waiting, &left, &is_ending))) {
             Ok(thread) => {
-                let _ = lines.send(line);
-                self.backlog = Some(Backlog { lines, thread });
+                let backlog = Backlog {
+                    lines,
+                    unwritten,
+                    ending,
+                    thread,
+                };
+                backlog.send(line);
+                self.backlog = Some(backlog);
             }
             Err(_) => self.write_here(&line),
         }
@@ -282,19 +317,31 @@ impl Writer {
         if self.backlog.is_none() {
             let _ = self.stream.shutdown(Shutdown::Both);
         }
-        self.backlog.map(|backlog| backlog.thread)
+        self.backlog.map(|backlog| {
+            backlog.ending.store(true, Ordering::Relaxed);
+            backlog.thread
+        })
     }
 }
 
-fn write_replies(mut stream: UnixStream, lines: &Receiver<Vec<u8>>) {
-    // A command that was suspended must not hold up the end of the supervisor.
-    if stream.set_write_timeout(Some(WRITE_LIMIT)).is_err() {
-        return;
-    }
-    for line in lines {
-        if stream.write_all(&line).is_err() {
-            return;
+/// Writes to one who may be suspended for long, but must not hold up the end of the supervisor.
+fn write_replies(stream: &UnixStream, lines: &Receiver<Vec<u8>>, unwritten: &AtomicUsize, ending: &AtomicBool) {
+    let limited = stream.set_write_timeout(Some(WRITE_LIMIT));
+    let write = |line: &[u8]| {
+        let (mut stream, mut rest) = (stream, line);
+        while !rest.is_empty() {
+            match stream.write(rest) {
+                Ok(written) => rest = &rest[written..],
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock && !ending.load(Ordering::Relaxed) => {}
+                Err(_) => return false,
+            }
         }
+        unwritten.fetch_sub(1, Ordering::Relaxed);
+        true
+    };
+    if limited.is_ok() {
+        lines.iter().all(|line| write(&line));
     }
     let _ = stream.shutdown(Shutdown::Both);
 }
@@ -334,6 +381,36 @@ mod tests {
             .map(|reply| serde_json::to_string(reply).unwrap() + "\n")
             .collect();
         assert!(text == expected, "{} bytes in place of {}", text.len(), expected.len());
+    }
+
+    #[test]
+    fn a_client_that_was_suspended_gets_its_answer_whatever_signs_of_life_it_missed() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let mut clients = Clients::default();
+        clients.add(CLIENT, ours);
+        // More than any socket's buffer holds.
+        (0..100_000).for_each(|_| clients.send(CLIENT, &Reply::Working));
+        clients.send(CLIENT, &reply(1));
+        (0..100_000).for_each(|_| clients.send(CLIENT, &Reply::Working));
+        let mut lines = BufReader::new(theirs).lines();
+        let answer = lines
+            .find(|line| line.as_ref().unwrap() != "\"Working\"")
+            .unwrap()
+            .unwrap();
+        assert_eq!(answer, serde_json::to_string(&reply(1)).unwrap());
+        // It is told of life again.
+        while clients.writers[&CLIENT]
+            .backlog
+            .as_ref()
+            .unwrap()
+            .unwritten
+            .load(Ordering::Relaxed)
+            > 0
+        {
+            thread::yield_now();
+        }
+        clients.send(CLIENT, &Reply::Working);
+        assert_eq!(lines.next().unwrap().unwrap(), "\"Working\"");
     }
 
     #[test]
