@@ -54,10 +54,11 @@ fn what_survives_sigkill_is_named_and_makes_stop_fail_until_it_is_gone() {
         .service(
             "web",
             "child session pid child.pid end",
-            "min_uptime = 50\nkill_timeout = \"100ms\"",
+            "min_uptime = 50\nkill_timeout = \"100ms\"\ndepends_on = [\"job\"]",
         )
         .service("job", "", "min_uptime = 50");
     project.up();
+    let job = pid(&project.service_status("job"));
     let child = project.pid_in("child.pid");
     freezer.freeze(child);
     let named = format!("pid {child} (puppet) is in an uninterruptible call");
@@ -70,7 +71,7 @@ fn what_survives_sigkill_is_named_and_makes_stop_fail_until_it_is_gone() {
         .run(&["stop"])
         .code(1)
         .says(&["error: ", &named, "something of dev is left"]);
-    assert!(is_alive(child));
+    assert!(is_alive(child) && !is_alive(job));
     project
         .run(&["dev", "-d"])
         .code(1)

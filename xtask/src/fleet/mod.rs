@@ -322,7 +322,7 @@ impl Fleet {
                 .depends_on
                 .iter()
                 .any(|dependency| dependency.name == member.plan.name);
-            depends && other.service.is_active() && wants_to_end(&other.service)
+            depends && other.service.is_active() && wants_to_end(&other.service) && !other.service.is_stuck()
         })
     }
 

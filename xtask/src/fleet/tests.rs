@@ -65,6 +65,19 @@ fn a_stack_stops_in_reverse_order() {
 }
 
 #[test]
+fn what_survives_sigkill_keeps_no_dependency_up() {
+    let mut fleet = up(false);
+    let _ = fleet.apply_all(&[DB, WEB], &Event::Stop, at(10));
+    let _ = fleet.apply(WEB, Event::Exited(RunId(2), Exit::Signal(9)), at(11));
+    let mut halted = Vec::new();
+    for millis in [20_000, 60_000, 120_000] {
+        halted.extend(fleet.tick(at(millis)));
+    }
+    assert!(fleet.get(WEB).unwrap().service.is_stuck());
+    assert!(halted.contains(&(DB, Action::Terminate(RunId(1)))), "{halted:?}");
+}
+
+#[test]
 fn who_depends_on_a_dependency_and_on_its_follower_waits_for_the_followers_next_run() {
     let mut late = service_plan("late");
     late.depends_on.push(dependency("db", Condition::Ready, false));

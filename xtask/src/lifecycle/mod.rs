@@ -308,6 +308,17 @@ impl Service {
         self.live_run().is_some() || matches!(self.state, State::Launching(Some(_)))
     }
 
+    /// Whether something of it survives SIGKILL: nobody can wait for its end.
+    pub fn is_stuck(&self) -> bool {
+        matches!(
+            self.state,
+            State::Ending {
+                phase: Phase::Stuck,
+                ..
+            }
+        )
+    }
+
     /// Whether its program runs and is ready.
     pub fn is_ready(&self) -> bool {
         matches!(self.state, State::Online(Run { ready: Ready::Yes, .. }))

@@ -68,9 +68,9 @@ impl Supervisor {
     pub(super) fn cancel_build(&mut self, id: ServiceId) {
         let Some(build) = self.builds.get_mut(&id) else { return };
         match build.stage {
-            // Nothing runs: what it finds out, or waits for, is news of nobody.
-            Stage::Looking => drop(self.builds.remove(&id)),
-            Stage::Running(_) | Stage::Recording => {
+            // Nothing runs: what it finds out, writes down or waits for is news of nobody.
+            Stage::Looking | Stage::Recording => drop(self.builds.remove(&id)),
+            Stage::Running(_) => {
                 build.cancelled = true;
                 build.again = false;
                 self.work.kill.push(build.run);
@@ -263,9 +263,6 @@ impl Supervisor {
     fn recorded(&mut self, id: ServiceId, run: RunId, result: anyhow::Result<()>, now: Now) -> Option<Event> {
         let build = self.builds.get_mut(&id).filter(|build| build.run == run)?;
         let name = build.task.name.clone();
-        if build.cancelled {
-            return self.cancelled(id);
-        }
         let left = std::mem::take(&mut build.left);
         self.builds.remove(&id);
         if let Err(error) = result {

@@ -285,8 +285,8 @@ impl Supervisor {
     pub(super) fn answer_waiters(&mut self, now: Now) {
         for waiter in std::mem::take(&mut self.waiters) {
             match self.answer(&waiter, now) {
-                // Whoever waits for the whole stack hears `Ended` from the supervisor's last act.
-                Some(_) if waiter.whole => {}
+                // Whoever waits for the whole stack hears `Ended` from the supervisor's last act, and until then that it lives.
+                Some(_) if waiter.whole => self.waiters.push(waiter),
                 Some(failures) => {
                     self.release_all_notes();
                     self.clients.send(waiter.client, &Reply::Done { failures });

@@ -253,7 +253,8 @@ impl Supervisor {
     /// Whether the stack is down for good.
     fn is_over(&self) -> bool {
         let nobody_came = self.plan.is_none() && clock::monotonic() >= self.started + IDLE_LIMIT;
-        nobody_came || (self.leaving && self.waiters.is_empty() && self.is_at_rest())
+        // Who still waits then, as for a start after what cannot be killed, hears of the end in place of an answer.
+        nobody_came || (self.leaving && self.is_at_rest())
     }
 
     fn end(mut self) {

@@ -5,7 +5,7 @@ use super::Supervisor;
 use super::launch::{Draining, LiveRun};
 use crate::clock::Now;
 use crate::config;
-use crate::lifecycle::{Event, Monotonic, RunId, State};
+use crate::lifecycle::{Event, Monotonic, RunId, Service, State};
 use crate::log::Pump;
 use crate::process::{self, Death, Left, Process, RunTag, Survivor, TreeRoot};
 use std::time::Duration;
@@ -248,16 +248,8 @@ impl Supervisor {
 
     /// Whether nothing of the stack runs any more, or what does cannot be ended.
     pub(super) fn is_at_rest(&self) -> bool {
-        let stuck = |state: &State| {
-            matches!(
-                state,
-                State::Ending {
-                    phase: crate::lifecycle::Phase::Stuck,
-                    ..
-                } | State::Stopped
-            )
-        };
-        self.fleet.members().all(|(_, member)| stuck(&member.service.state)) && self.builds.is_empty()
+        let rests = |service: &Service| service.state == State::Stopped || service.is_stuck();
+        self.fleet.members().all(|(_, member)| rests(&member.service)) && self.builds.is_empty()
     }
 
     /// The services that left something behind which could not be ended.
