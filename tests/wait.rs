@@ -69,6 +69,29 @@ fn a_one_shot_that_ended_with_0_or_a_stop_code_counts_as_success() {
 }
 
 #[test]
+fn who_waits_for_a_one_shot_that_has_ended_well_to_be_ready_is_named_at_once() {
+    for (words, keys, code) in [
+        ("exit 0", "autorestart = false", 0),
+        ("exit 0", "autorestart = \"on-failure\"", 0),
+        ("exit 7", "stop_exit_codes = [7]", 7),
+    ] {
+        let project = Project::new()
+            .service("one", words, keys)
+            .service("afterone", "", "depends_on = [\"one\"]")
+            .service("last", "", "depends_on = [\"afterone\"]");
+        let why = format!("waits for one (ended with exit code {code})");
+        let failures = [
+            format!("error: afterone: {why}"),
+            format!("error: last: waits for afterone ({why})"),
+        ];
+        for command in [&["dev", "-d", "--wait"] as &[&str], &["wait"]] {
+            let run = project.run(command).code(1);
+            let run = run.says(&[&failures[0], &failures[1]]);
+            assert!(!run.stderr.contains("error: one"), "{run}");
+        }
+    }
+}
+#[test]
 fn any_other_exit_without_a_restart_is_a_failure() {
     let project = Project::new().service("migrate", "err 'table exists' exit 4", "autorestart = false");
     project

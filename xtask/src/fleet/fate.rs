@@ -2,7 +2,7 @@
 //! Pure; the supervisor answers waiting commands by it.
 
 use super::{Fleet, Member, ServiceId};
-use crate::lifecycle::{Phase, Ready, State, Wanted};
+use crate::lifecycle::{Phase, Ready, Service, State, Wanted};
 use serde::{Deserialize, Serialize};
 
 /// What a command waits for.
@@ -65,10 +65,7 @@ impl Fleet {
             },
             State::Stopped if service.completed => Fate::Reached,
             State::Stopped if service.wanted == Wanted::Down => Fate::Failed("stopped".to_owned()),
-            State::Stopped => {
-                let exit = service.last_exit().map(|last| format!("ended with {}", last.exit));
-                Fate::Failed(exit.unwrap_or_else(|| "stopped".to_owned()))
-            }
+            State::Stopped => Fate::Failed(how_it_ended(service)),
             State::Errored | State::Blocked { .. } => Fate::Failed(self.why(id, member)),
             State::Launching(None) if depth < self.members.len() => self.dependencies_fate(member, depth),
             State::Launching(_) | State::WaitingRestart { .. } => Fate::Open,
@@ -89,9 +86,13 @@ impl Fleet {
             if super::is_met(&other.service, dependency.condition) {
                 continue;
             }
-            if let Fate::Failed(why) = self.ready(id, other, depth + 1) {
-                return Fate::Failed(format!("waits for {} ({why})", dependency.name));
-            }
+            let why = match self.ready(id, other, depth + 1) {
+                Fate::Failed(why) => why,
+                // It did what it should, and will not be up for those that wait until it is.
+                Fate::Reached if other.service.state == State::Stopped => how_it_ended(&other.service),
+                Fate::Reached | Fate::Open => continue,
+            };
+            return Fate::Failed(format!("waits for {} ({why})", dependency.name));
         }
         Fate::Open
     }
@@ -99,6 +100,12 @@ impl Fleet {
     fn why(&self, id: ServiceId, member: &Member) -> String {
         self.reason(id).unwrap_or_else(|| member.service.status().to_owned())
     }
+}
+
+/// Why a service rests that no user has stopped.
+fn how_it_ended(service: &Service) -> String {
+    let exit = service.last_exit().map(|last| format!("ended with {}", last.exit));
+    exit.unwrap_or_else(|| "stopped".to_owned())
 }
 
 fn down(member: &Member) -> Fate {

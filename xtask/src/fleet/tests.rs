@@ -2,7 +2,7 @@
 
 use super::{Fate, Fleet, Goal, ServiceId, Task};
 use crate::clock::Now;
-use crate::config::Condition;
+use crate::config::{Autorestart, Condition};
 use crate::fleet::simulation::{dependency, service_plan};
 use crate::lifecycle::{Action, Event, Exit, RunId, State, Wanted};
 use crate::plan::ServicePlan;
@@ -184,4 +184,35 @@ fn what_the_user_had_stopped_stays_down_until_the_users_start() {
     // A later `dev` wants all of it.
     let _ = fleet.adopt(web_and_db(false), &[], at(10));
     assert_eq!(fleet.get(web).unwrap().service.wanted, Wanted::Up);
+}
+
+#[test]
+fn the_fate_of_who_waits_until_a_one_shot_is_ready_is_known_when_that_has_ended_well() {
+    for (autorestart, code) in [
+        (Autorestart::Never, 0),
+        (Autorestart::OnFailure, 0),
+        (Autorestart::Always, 7),
+    ] {
+        let mut plans = web_and_db(false);
+        plans[0].policy.autorestart = autorestart;
+        plans[0].policy.stop_exit_codes = vec![7];
+        let mut last = service_plan("last");
+        last.depends_on.push(dependency("web", Condition::Ready, false));
+        plans.push(last);
+        let mut fleet = Fleet::default();
+        let _ = fleet.adopt(plans, &[], at(0));
+        let _ = fleet.apply(DB, Event::Spawned(RunId(1), 10), at(0));
+        let _ = fleet.apply(DB, Event::Exited(RunId(1), Exit::Code(code)), at(1));
+        assert_eq!(fleet.fate(WEB, Goal::Ready), Fate::Open, "it is not yet at rest");
+        let _ = fleet.apply(DB, Event::TreeGone(RunId(1)), at(1));
+        assert_eq!(fleet.fate(DB, Goal::Ready), Fate::Reached);
+        let why = format!("waits for db (ended with exit code {code})");
+        assert_eq!(
+            fleet.fate(WEB, Goal::Ready),
+            Fate::Failed(why.clone()),
+            "{autorestart:?}"
+        );
+        let why = format!("waits for web ({why})");
+        assert_eq!(fleet.fate(ServiceId(2), Goal::Ready), Fate::Failed(why));
+    }
 }
