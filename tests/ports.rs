@@ -106,6 +106,37 @@ fn a_holder_on_any_address_blocks() {
 }
 
 #[test]
+fn what_is_blocked_is_tried_at_once_when_its_port_has_changed() {
+    for command in [&["dev", "-d"] as &[&str], &["restart", "web"]] {
+        let (held, free) = (free_port(), free_port());
+        let project = web(held);
+        let _holder = TcpListener::bind(("127.0.0.1", held)).unwrap();
+        project
+            .run(&["dev", "-d"])
+            .code(1)
+            .says(&[&format!("port {held} is held by")]);
+        project.edit(&format!("[{held}]"), &format!("[{free}]"));
+        project.edit(&format!("listen {held}"), &format!("listen {free}"));
+        project.run(command).ok();
+        project.wait_ready("web");
+    }
+}
+
+#[test]
+fn what_is_blocked_is_tried_at_once_when_the_user_asks() {
+    for command in [&["dev", "-d"] as &[&str], &["restart", "web"], &["start", "web"]] {
+        let port = free_port();
+        let project = web(port);
+        let holder = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        project.run(&["dev", "-d"]).code(1);
+        // Nobody tells of the end of a socket whose process lives.
+        drop(holder);
+        project.run(command).ok();
+        project.wait_ready("web");
+    }
+}
+
+#[test]
 fn no_word_of_a_service_makes_it_ready_while_somebody_else_holds_its_port() {
     for (words, ready) in [
         ("out 'server is up'", "log = \"is up$\""),

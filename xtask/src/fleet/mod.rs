@@ -143,8 +143,11 @@ impl Fleet {
             return Vec::new();
         };
         let differs = member.incoming.is_some();
-        let down =
-            member.service.wanted == Wanted::Down || matches!(member.service.state, State::Stopped | State::Errored);
+        let down = member.service.wanted == Wanted::Down
+            || matches!(
+                member.service.state,
+                State::Stopped | State::Errored | State::Blocked { .. }
+            );
         match (down, differs) {
             (true, _) => self.step(id, Event::Start, now),
             (false, true) => self.step(id, Event::Restart(Cause::Configuration), now),

@@ -216,3 +216,22 @@ fn the_fate_of_who_waits_until_a_one_shot_is_ready_is_known_when_that_has_ended_
         assert_eq!(fleet.fate(ServiceId(2), Goal::Ready), Fate::Failed(why));
     }
 }
+
+#[test]
+fn what_is_blocked_is_tried_at_once_by_another_dev_with_the_plan_that_it_brings() {
+    for args in [vec![], vec!["--port=2".to_owned()]] {
+        let mut fleet = Fleet::default();
+        let _ = fleet.adopt(vec![service_plan("db")], &[], at(0));
+        let _ = fleet.apply(DB, Event::PortsHeld(RunId(1), "port 1 is held".to_owned()), at(0));
+        assert_eq!(
+            fleet.fate(DB, Goal::Launched),
+            Fate::Failed("port 1 is held".to_owned())
+        );
+        let mut plan = service_plan("db");
+        plan.args.clone_from(&args);
+        let tasks = fleet.adopt(vec![plan], &[], at(1));
+        assert_eq!(launches(&tasks), [(0, RunId(2))]);
+        assert_eq!(fleet.get(DB).map(|db| &db.plan.args), Some(&args));
+        assert_eq!(fleet.fate(DB, Goal::Launched), Fate::Open);
+    }
+}

@@ -64,9 +64,9 @@ impl Step<'_> {
     fn start(&mut self) {
         self.by_user();
         match &mut self.service.state {
-            State::Stopped | State::Errored | State::WaitingRestart { .. } => self.launch(),
+            State::Stopped | State::Errored | State::WaitingRestart { .. } | State::Blocked { .. } => self.launch(),
             State::Ending { next, .. } => *next = Next::Launch(Duration::ZERO),
-            State::Launching(_) | State::Blocked { .. } | State::Online(_) => {}
+            State::Launching(_) | State::Online(_) => {}
         }
     }
 
@@ -122,7 +122,8 @@ impl Step<'_> {
             }
             State::Ending { .. } => {}
             State::WaitingRestart { .. } => self.launch(),
-            State::Stopped | State::Errored if by_user => self.launch(),
+            // What holds a port may be gone, and the plan may name another one: who asks is told how it is now.
+            State::Stopped | State::Errored | State::Blocked { .. } if by_user => self.launch(),
             // What runs by the clock has its rest in between; what was given up gets one more try.
             State::Stopped | State::Errored if cause == Cause::Schedule => {
                 self.service.restart = Some(cause);

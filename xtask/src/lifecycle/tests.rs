@@ -489,6 +489,33 @@ fn a_blocked_service_looks_again_when_the_holder_is_gone_and_now_and_then() {
 }
 
 #[test]
+fn a_blocked_service_is_tried_at_once_when_the_user_asks_and_by_nobody_else() {
+    for (event, tries) in [
+        (Event::Start, true),
+        (Event::Restart(Cause::Command), true),
+        (Event::Restart(Cause::Configuration), true),
+        (Event::Restart(Cause::Memory), false),
+        (Event::Restart(Cause::Schedule), false),
+        (Event::Restart(Cause::Dependency("db".to_owned())), false),
+    ] {
+        let mut play = Play::new(policy());
+        play.take(Event::Start).take(Event::Go(RunId(1)));
+        play.take(Event::PortsHeld(RunId(1), "port 1 is held".to_owned()));
+        play.take(event.clone());
+        assert_eq!(play.service.state == State::Launching(None), tries, "{event:?}");
+        assert_eq!(play.service.reason().is_none(), tries, "{event:?}");
+        if tries {
+            play.take(Event::Go(RunId(2)))
+                .take(Event::PortsHeld(RunId(2), "port 1 is still held".to_owned()));
+            assert_eq!(
+                (play.service.status(), play.service.reason().as_deref()),
+                ("blocked", Some("port 1 is still held"))
+            );
+        }
+    }
+}
+
+#[test]
 fn the_last_runs_are_remembered_with_who_ended_them() {
     let mut play = Play::online(Policy {
         max_restarts: 100,

@@ -141,7 +141,7 @@ impl Supervisor {
                 member.service.wanted == Wanted::Down
                     || matches!(
                         member.service.state,
-                        State::Errored | State::Stopped | State::WaitingRestart { .. }
+                        State::Errored | State::Stopped | State::WaitingRestart { .. } | State::Blocked { .. }
                     )
             })
         };
