@@ -1,6 +1,6 @@
 //! Order: what depends on what, started and stopped in parallel as far as that allows.
 
-use crate::support::{Project, free_port, json};
+use crate::support::{Project, free_port, json, restarts};
 
 fn sh(name: &str, script: &str, keys: &str) -> String {
     format!("[services.{name}]\nscript = \"sh\"\nargs = ['-c', \"{script}\"]\nmin_uptime = 50\n{keys}\n")
@@ -112,4 +112,29 @@ fn a_dependent_without_restart_stays_up_when_its_dependency_goes() {
     project.run(&["start", "db"]).ok();
     project.wait_ready("db");
     assert_eq!(project.lines("runs"), 1);
+}
+
+#[test]
+fn a_one_shot_that_configures_another_runs_again_whenever_that_comes_back_until_the_user_stops_it() {
+    let project = Project::new()
+        .service("caddy", "exit-when crash 1", "min_uptime = 50")
+        .service(
+            "setup",
+            "count runs exit 0",
+            "autorestart = false\ndepends_on = { caddy = { condition = \"ready\", restart = true } }",
+        );
+    project.up();
+    project.write("crash", "");
+    project.wait_lines("runs", 2);
+    project.wait_status("setup", "stopped");
+    project.run(&["restart", "caddy"]).ok();
+    project.wait_lines("runs", 3);
+    let setup = project.wait_status("setup", "stopped");
+    assert_eq!(restarts(&setup), 2);
+    assert!(project.events().contains("[setup] restarted: caddy came back (pid "));
+    project.run(&["stop", "setup"]).ok();
+    project.run(&["restart", "caddy"]).ok();
+    project.wait_ready("caddy");
+    let setup = project.service_status("setup");
+    assert_eq!((&setup["status"], restarts(&setup)), (&json!("stopped"), 2));
 }

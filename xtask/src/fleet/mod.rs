@@ -305,11 +305,10 @@ impl Fleet {
                 Some(Event::Go(RunId(self.last_run + 1)))
             }
             State::Online(_) if wants_to_end(service) => (!self.is_needed(member)).then_some(Event::Halt),
-            State::Online(_) => self
-                .came_back(member)
-                .map(|name| Event::Restart(Cause::Dependency(name))),
-            State::Stopped
-            | State::Launching(_)
+            State::Online(_) | State::Stopped => {
+                self.follows(member).map(|name| Event::Restart(Cause::Dependency(name)))
+            }
+            State::Launching(_)
             | State::Blocked { .. }
             | State::Ending { .. }
             | State::WaitingRestart { .. }
@@ -341,9 +340,19 @@ impl Fleet {
         watched.find(changed).map(|dependency| dependency.name.clone())
     }
 
-    /// Whether it runs and is about to be restarted because what it depends on came back: who depends on both waits for its next run.
-    fn is_about_to_follow(&self, member: &Member) -> bool {
-        matches!(member.service.state, State::Online(_)) && self.came_back(member).is_some()
+    /// What came back for a service that runs, or has ended by itself and rests: it is about to be restarted, and who depends on both
+    /// waits for its next run.
+    fn follows(&self, member: &Member) -> Option<String> {
+        let can_follow = match &member.service.state {
+            State::Online(_) => true,
+            State::Stopped => member.service.wanted == Wanted::Up,
+            State::Launching(_)
+            | State::Blocked { .. }
+            | State::Ending { .. }
+            | State::WaitingRestart { .. }
+            | State::Errored => false,
+        };
+        can_follow.then(|| self.came_back(member))?
     }
 
     fn remember_dependencies(&mut self, id: ServiceId) {
@@ -362,7 +371,7 @@ impl Fleet {
     fn waits_for(&self, member: &Member) -> Option<String> {
         let missing = |dependency: &&Dependency| {
             let other = self.find(&dependency.name).and_then(|id| self.members.get(&id));
-            other.is_some_and(|other| !is_met(&other.service, dependency.condition) || self.is_about_to_follow(other))
+            other.is_some_and(|other| !is_met(&other.service, dependency.condition) || self.follows(other).is_some())
         };
         let dependency = member.plan.depends_on.iter().find(missing)?;
         let id = self.find(&dependency.name)?;

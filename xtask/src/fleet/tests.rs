@@ -4,7 +4,7 @@ use super::{Fate, Fleet, Goal, ServiceId, Task};
 use crate::clock::Now;
 use crate::config::{Autorestart, Condition};
 use crate::fleet::simulation::{dependency, service_plan};
-use crate::lifecycle::{Action, Event, Exit, RunId, State, Wanted};
+use crate::lifecycle::{Action, Cause, Event, Exit, RunId, State, Wanted};
 use crate::plan::ServicePlan;
 use std::time::Duration;
 
@@ -234,4 +234,76 @@ fn what_is_blocked_is_tried_at_once_by_another_dev_with_the_plan_that_it_brings(
         assert_eq!(fleet.get(DB).map(|db| &db.plan.args), Some(&args));
         assert_eq!(fleet.fate(DB, Goal::Launched), Fate::Open);
     }
+}
+
+/// A one-shot that configures what it depends on has done so in its first run; the runs are 1 and 2.
+fn configured() -> Fleet {
+    let mut plans = web_and_db(true);
+    plans[1].policy.autorestart = Autorestart::Never;
+    let mut fleet = Fleet::default();
+    let _ = fleet.adopt(plans, &[], at(0));
+    let _ = fleet.apply(DB, Event::Spawned(RunId(1), 10), at(0));
+    let _ = fleet.apply(DB, Event::Ready(RunId(1)), at(1));
+    let _ = fleet.apply(WEB, Event::Spawned(RunId(2), 20), at(1));
+    let _ = fleet.apply(WEB, Event::Exited(RunId(2), Exit::Code(0)), at(2));
+    let tasks = fleet.apply(WEB, Event::TreeGone(RunId(2)), at(2));
+    assert_eq!(launches(&tasks), []);
+    fleet
+}
+
+/// Its dependency ends and comes back; the tasks are those that follow.
+fn come_back(fleet: &mut Fleet, old: RunId, new: RunId) -> Vec<Task> {
+    let _ = fleet.apply(DB, Event::Exited(old, Exit::Signal(9)), at(5000));
+    let _ = fleet.apply(DB, Event::TreeGone(old), at(5000));
+    let tasks = fleet.apply(DB, Event::Spawned(new, 11), at(5001));
+    assert_eq!(launches(&tasks), [], "not before it is ready");
+    fleet.apply(DB, Event::Ready(new), at(5002))
+}
+
+#[test]
+fn a_one_shot_with_restart_runs_again_when_what_it_configured_comes_back() {
+    let mut fleet = configured();
+    assert_eq!(launches(&come_back(&mut fleet, RunId(1), RunId(3))), [(1, RunId(4))]);
+    let _ = fleet.apply(WEB, Event::Spawned(RunId(4), 21), at(5003));
+    let _ = fleet.apply(WEB, Event::Exited(RunId(4), Exit::Code(0)), at(5004));
+    let tasks = fleet.apply(WEB, Event::TreeGone(RunId(4)), at(5004));
+    assert_eq!(launches(&tasks), [], "once for each time");
+    assert_eq!(fleet.fate(WEB, Goal::Ready), Fate::Reached);
+    // A user's restart of the other is one, too.
+    let _ = fleet.apply(DB, Event::Restart(Cause::Command), at(6000));
+    assert_eq!(launches(&come_back(&mut fleet, RunId(3), RunId(5))), [(1, RunId(6))]);
+}
+
+#[test]
+fn a_one_shot_that_the_user_has_stopped_does_not_come_back_with_what_it_configured() {
+    let mut fleet = configured();
+    let _ = fleet.apply(WEB, Event::Stop, at(3));
+    assert_eq!(launches(&come_back(&mut fleet, RunId(1), RunId(3))), []);
+    assert_eq!(fleet.get(WEB).map(|web| &web.service.state), Some(&State::Stopped));
+}
+
+#[test]
+fn who_waits_until_a_one_shot_is_completed_waits_for_its_next_run_when_that_is_due() {
+    let mut late = service_plan("late");
+    late.depends_on.push(dependency("db", Condition::Ready, false));
+    late.depends_on.push(dependency("web", Condition::Completed, false));
+    let [db, mut web] = web_and_db(true).try_into().unwrap();
+    web.policy.autorestart = Autorestart::Never;
+    let mut fleet = Fleet::default();
+    // In this order: the launch is looked at before the restart.
+    let _ = fleet.adopt(vec![db, late, web], &[], at(0));
+    let (late, web) = (fleet.find("late").unwrap(), fleet.find("web").unwrap());
+    let _ = fleet.apply(late, Event::Stop, at(0));
+    let _ = fleet.apply(DB, Event::Spawned(RunId(1), 10), at(0));
+    let _ = fleet.apply(DB, Event::Ready(RunId(1)), at(1));
+    let _ = fleet.apply(web, Event::Spawned(RunId(2), 20), at(1));
+    let _ = fleet.apply(DB, Event::Exited(RunId(1), Exit::Code(1)), at(2));
+    let _ = fleet.apply(DB, Event::TreeGone(RunId(1)), at(2));
+    let _ = fleet.apply(web, Event::Exited(RunId(2), Exit::Code(0)), at(3));
+    let _ = fleet.apply(web, Event::TreeGone(RunId(2)), at(3));
+    let _ = fleet.apply(late, Event::Start, at(3));
+    let _ = fleet.apply(DB, Event::Spawned(RunId(3), 11), at(4));
+    let tasks = fleet.apply(DB, Event::Ready(RunId(3)), at(5));
+    assert_eq!(launches(&tasks), [(web.0, RunId(4))]);
+    assert_eq!(fleet.reason(late).as_deref(), Some("waits for web"));
 }

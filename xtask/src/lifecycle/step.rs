@@ -125,10 +125,9 @@ impl Step<'_> {
             // What holds a port may be gone, and the plan may name another one: who asks is told how it is now.
             State::Stopped | State::Errored | State::Blocked { .. } if by_user => self.launch(),
             // What runs by the clock has its rest in between; what was given up gets one more try.
-            State::Stopped | State::Errored if cause == Cause::Schedule => {
-                self.service.restart = Some(cause);
-                self.launch();
-            }
+            State::Stopped | State::Errored if cause == Cause::Schedule => self.relaunch(cause),
+            // What has configured another and rests has to do so again.
+            State::Stopped if matches!(cause, Cause::Dependency(_)) => self.relaunch(cause),
             State::Stopped | State::Errored | State::Launching(None) | State::Blocked { .. } => {}
         }
     }
@@ -556,6 +555,12 @@ impl Step<'_> {
         self.service.trouble = None;
         self.service.completed = false;
         self.service.state = State::Launching(None);
+    }
+
+    /// A launch that counts as a restart.
+    pub(super) fn relaunch(&mut self, cause: Cause) {
+        self.service.restart = Some(cause);
+        self.launch();
     }
 
     fn wait_restart(&mut self, delay: Duration) {

@@ -200,6 +200,29 @@ fn a_schedule_restarts_what_runs_and_starts_what_rests_or_was_given_up() {
 }
 
 #[test]
+fn what_rests_by_itself_runs_again_when_its_dependency_comes_back_but_not_what_was_given_up_or_stopped() {
+    let back = || Event::Restart(Cause::Dependency("caddy".to_owned()));
+    for exit in [Exit::Code(0), Exit::Code(1)] {
+        let mut play = Play::online(Policy {
+            autorestart: Autorestart::Never,
+            ..policy()
+        });
+        play.crash(exit).take(back());
+        play.spawn();
+        assert_eq!(play.service.restarts, 1);
+        assert_eq!(play.service.began_by, Some(Cause::Dependency("caddy".to_owned())));
+        play.crash(exit).take(Event::Stop).take(back());
+        assert_eq!(play.service.state, State::Stopped);
+    }
+    let mut play = Play::online(Policy {
+        max_restarts: 0,
+        ..policy()
+    });
+    play.crash(Exit::Code(1)).take(back());
+    assert_eq!(play.service.state, State::Errored);
+}
+
+#[test]
 fn what_does_not_end_in_time_is_killed_and_then_stopped_not_errored() {
     let mut play = Play::online(policy());
     play.take(Event::Stop).take(Event::Halt);
@@ -572,6 +595,7 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
         Just(Event::Restart(Cause::Command)),
         Just(Event::Restart(Cause::Memory)),
         Just(Event::Restart(Cause::Schedule)),
+        Just(Event::Restart(Cause::Dependency("db".to_owned()))),
         Just(Event::Changed(vec!["a".to_owned()])),
         Just(Event::Built(Ok(()))),
         Just(Event::Built(Err("no".to_owned()))),

@@ -138,8 +138,7 @@ impl Step<'_> {
             }
             State::Stopped | State::Errored | State::WaitingRestart { .. } => {
                 self.service.unstable = 0;
-                self.service.restart = Some(cause);
-                self.launch();
+                self.relaunch(cause);
             }
             // The run that is about to come has the change anyway.
             State::Launching(None) | State::Blocked { .. } => {}

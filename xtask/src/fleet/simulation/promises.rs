@@ -4,7 +4,8 @@
 use super::world::World;
 use crate::config::{Autorestart, Condition};
 use crate::fleet::{Member, ServiceId};
-use crate::lifecycle::{Event, Exit, Phase, RunId, State, Turn, Wanted};
+use crate::lifecycle::{Event, Exit, Phase, Ready, Run, RunId, State, Turn, Wanted};
+use crate::plan::Dependency;
 use crate::policy::KILL_LIMIT;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,6 +24,8 @@ pub(super) struct Known {
     launches: u64,
     /// Runs in a row that ended by themselves before `min_uptime`, at most: whatever a user does begins anew.
     unstable: u32,
+    /// Which runs of what it depends on lived when it was launched last.
+    beside: Vec<RunId>,
 }
 
 /// What is known of all services.
@@ -52,7 +55,14 @@ impl World {
         };
         let limit = member.plan.policy.max_restarts;
         self.check_dependencies(member);
+        let beside = member
+            .plan
+            .depends_on
+            .iter()
+            .filter_map(|dependency| self.run_of(dependency));
+        let beside = beside.map(|run| run.id).collect();
         let known = self.ledger.entry(service).or_default();
+        known.beside = beside;
         known.launches += 1;
         let (down, unstable) = (known.down_since.is_some(), known.unstable);
         if down {
@@ -62,6 +72,32 @@ impl World {
             self.fail(&format!(
                 "{service:?} is launched once more ({unstable}) than max_restarts allows ({limit})"
             ));
+        }
+    }
+
+    fn run_of(&self, dependency: &Dependency) -> Option<Run> {
+        self.fleet.get(self.fleet.find(&dependency.name)?)?.service.live_run()
+    }
+
+    /// What has configured another, and rests, has done so for the run that is up.
+    fn check_followers(&self) {
+        let rests = |member: &Member| member.service.state == State::Stopped && member.service.wanted == Wanted::Up;
+        for (id, member) in self.fleet.members().filter(|(_, member)| rests(member)) {
+            let beside = self
+                .ledger
+                .get(&id)
+                .map(|known| known.beside.as_slice())
+                .unwrap_or_default();
+            let missed = |dependency: &&Dependency| {
+                let other = self.fleet.find(&dependency.name).and_then(|id| self.fleet.get(id));
+                let stays =
+                    other.is_some_and(|other| other.service.wanted == Wanted::Up && other.service.restart.is_none());
+                let run = self.run_of(dependency).filter(|run| stays && run.ready == Ready::Yes);
+                dependency.restart && run.is_some_and(|run| !beside.contains(&run.id))
+            };
+            if member.plan.depends_on.iter().any(|dependency| missed(&dependency)) {
+                self.fail("a service rests although what it configured has come back");
+            }
         }
     }
 
@@ -169,6 +205,7 @@ impl World {
         if self.trees.values().any(|tree| self.fleet.get(tree.service).is_none()) {
             self.fail("a service is gone while something of it lives");
         }
+        self.check_followers();
         self.remember();
     }
 
