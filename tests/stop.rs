@@ -174,6 +174,45 @@ fn a_stack_whose_socket_was_removed_is_told_of_and_stopped() {
 }
 
 #[test]
+fn a_stop_while_an_earlier_command_still_builds_is_the_later_word() {
+    let project = Project::new()
+        .file("go", "")
+        .service("web", "count runs", "min_uptime = 50\nbuild = \"compile\"")
+        .service("api", "", "min_uptime = 50")
+        .toml(
+            "[tasks.compile]\nscript = 'sh'\n\
+             args = ['-c', 'echo begun >> begun; while ! [ -e go ]; do sleep 0.02; done']\n\
+             [profiles.dev]\nservices = ['web', 'api']",
+        );
+    project.up();
+    for (command, was_up) in [
+        (&["dev", "-d"] as &[&str], true),
+        (&["dev", "-d", "--wait"], true),
+        (&["restart"], true),
+        (&["start", "web"], false),
+    ] {
+        if !was_up {
+            project.run(&["stop", "web"]).ok();
+        }
+        let (begun, runs) = (project.lines("begun"), project.lines("runs"));
+        std::fs::remove_file(project.path("go")).unwrap();
+        let earlier = project.start(command);
+        project.wait_lines("begun", begun + 1);
+        project.run(&["stop", "web"]).ok();
+        project.write("go", "");
+        let run = earlier.wait().code(1);
+        let run = run.says(&["error: web: it was stopped meanwhile"]);
+        assert!(!run.stderr.contains("api: "), "{run}");
+        assert_eq!(project.service_status("web")["status"], "stopped");
+        assert_eq!(project.lines("runs"), runs);
+        project.wait_ready("api");
+        // A start that is the later word is one.
+        project.run(&["start", "web"]).ok();
+        project.wait_ready("web");
+    }
+}
+
+#[test]
 fn of_several_stops_at_once_each_succeeds() {
     for _ in 0..5 {
         let project = Project::new().service("web", "", "min_uptime = 1");

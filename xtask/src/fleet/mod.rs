@@ -76,12 +76,19 @@ impl Fleet {
     /// `taken` are the ids that other stacks of the workspace use.
     #[must_use]
     pub fn adopt(&mut self, plans: Vec<ServicePlan>, taken: &[u32], now: Now) -> Vec<Task> {
-        self.adopt_but(plans, &[], taken, now)
+        self.adopt_but(plans, &[], None, taken, now)
     }
 
-    /// The same, but what is new and in `stopped` stays down until the user's start.
+    /// The same, but some stay down until the user's start: what is new and in `stopped`, and what a user has stopped since `began`.
     #[must_use]
-    pub fn adopt_but(&mut self, plans: Vec<ServicePlan>, stopped: &[String], taken: &[u32], now: Now) -> Vec<Task> {
+    pub fn adopt_but(
+        &mut self,
+        plans: Vec<ServicePlan>,
+        stopped: &[String],
+        began: Option<Monotonic>,
+        taken: &[u32],
+        now: Now,
+    ) -> Vec<Task> {
         let gone: Vec<ServiceId> = self
             .members
             .iter()
@@ -96,7 +103,11 @@ impl Fleet {
             tasks.extend(self.step(id, Event::Stop, now));
         }
         for plan in plans {
-            let stays_down = self.find(&plan.name).is_none() && stopped.contains(&plan.name);
+            let present = self.find(&plan.name).and_then(|id| self.members.get(&id));
+            let stays_down = match present {
+                Some(member) => is_stopped_since(member, began),
+                None => stopped.contains(&plan.name),
+            };
             let id = self.enter(plan, taken);
             if !stays_down {
                 tasks.extend(self.bring_up(id, now));
@@ -104,6 +115,12 @@ impl Fleet {
         }
         tasks.extend(self.reconcile(now));
         tasks
+    }
+
+    /// The services that a user has stopped since a command began: to that command, if it would start them, the stop is the later word.
+    pub fn stopped_since(&self, began: Option<Monotonic>) -> Vec<ServiceId> {
+        let stopped = self.members().filter(|(_, member)| is_stopped_since(member, began));
+        stopped.map(|(id, _)| id).collect()
     }
 
     /// Replaces the plans of services that are named in `plans` and already here; nothing starts or stops by it.
@@ -399,6 +416,11 @@ impl Fleet {
 /// Whether it is gone from the plan, and nothing of it runs.
 fn has_left(member: &Member) -> bool {
     member.leaving && member.service.state == State::Stopped
+}
+
+/// Whether a user has stopped it since a command began; that it went from the plan is no user's stop.
+fn is_stopped_since(member: &Member, began: Option<Monotonic>) -> bool {
+    !member.leaving && began.is_some_and(|began| member.service.is_stopped_since(began))
 }
 
 /// Whether nothing of its old plan runs where there is a next one.

@@ -177,7 +177,7 @@ fn the_fate_of_a_dependent_names_the_dependency_that_failed() {
 fn what_the_user_had_stopped_stays_down_until_the_users_start() {
     let mut fleet = Fleet::default();
     let stopped = ["web".to_owned()];
-    let tasks = fleet.adopt_but(web_and_db(false), &stopped, &[], at(0));
+    let tasks = fleet.adopt_but(web_and_db(false), &stopped, None, &[], at(0));
     let web = fleet.find("web").unwrap();
     assert!(!tasks.is_empty() && tasks.iter().all(|(id, _)| *id != web), "{tasks:?}");
     assert_eq!(fleet.get(web).unwrap().service.state, State::Stopped);
@@ -306,4 +306,40 @@ fn who_waits_until_a_one_shot_is_completed_waits_for_its_next_run_when_that_is_d
     let tasks = fleet.apply(DB, Event::Ready(RunId(3)), at(5));
     assert_eq!(launches(&tasks), [(web.0, RunId(4))]);
     assert_eq!(fleet.reason(late).as_deref(), Some("waits for web"));
+}
+
+#[test]
+fn what_a_user_has_stopped_since_another_dev_began_stays_down_with_the_plan_that_it_brings() {
+    let stopped = || {
+        let mut fleet = up(false);
+        let _ = fleet.apply(WEB, Event::Stop, at(10));
+        let _ = fleet.apply(WEB, Event::Exited(RunId(2), Exit::Code(0)), at(11));
+        let _ = fleet.apply(WEB, Event::TreeGone(RunId(2)), at(11));
+        fleet
+    };
+    let mut plans = web_and_db(false);
+    plans[1].args = vec!["--new".to_owned()];
+    let began = |millis| Some(Duration::from_millis(millis));
+    let mut fleet = stopped();
+    assert_eq!(fleet.stopped_since(began(9)), [WEB]);
+    assert_eq!(fleet.adopt_but(plans.clone(), &[], began(9), &[], at(20)), []);
+    let web = fleet.get(WEB).unwrap();
+    assert_eq!((web.service.wanted, &web.plan.args), (Wanted::Down, &plans[1].args));
+    for began in [began(12), None] {
+        let mut fleet = stopped();
+        assert_eq!(fleet.stopped_since(began), []);
+        assert_eq!(
+            launches(&fleet.adopt_but(plans.clone(), &[], began, &[], at(20))),
+            [(1, RunId(3))]
+        );
+    }
+}
+
+#[test]
+fn what_has_gone_from_the_plan_was_not_stopped_by_a_user_and_comes_back_with_the_next_one() {
+    let mut fleet = up(false);
+    let _ = fleet.adopt(vec![service_plan("db")], &[], at(20));
+    assert_eq!(fleet.stopped_since(Some(Duration::from_millis(9))), []);
+    let _ = fleet.adopt_but(web_and_db(false), &[], Some(Duration::from_millis(9)), &[], at(21));
+    assert_eq!(fleet.get(WEB).unwrap().service.wanted, Wanted::Up);
 }

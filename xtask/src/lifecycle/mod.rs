@@ -152,6 +152,8 @@ pub enum Cause {
 pub struct Service {
     /// What the user wants.
     pub wanted: Wanted,
+    /// When a user stopped it last.
+    pub stopped_at: Option<Monotonic>,
     /// What is.
     pub state: State,
     /// What watching has seen and not yet acted on.
@@ -266,6 +268,7 @@ impl Service {
     pub fn new() -> Self {
         Self {
             wanted: Wanted::Down,
+            stopped_at: None,
             state: State::Stopped,
             turn: Turn::None,
             missed: None,
@@ -322,6 +325,11 @@ impl Service {
     /// Whether its program runs and is ready.
     pub fn is_ready(&self) -> bool {
         matches!(self.state, State::Online(Run { ready: Ready::Yes, .. }))
+    }
+
+    /// Whether a user's stop after that moment is the last word on it.
+    pub fn is_stopped_since(&self, moment: Monotonic) -> bool {
+        self.wanted == Wanted::Down && self.stopped_at.is_some_and(|at| at > moment)
     }
 
     /// The state's name, as `status` shows it.

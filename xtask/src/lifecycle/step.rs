@@ -82,6 +82,7 @@ impl Step<'_> {
 
     fn stop(&mut self) {
         self.service.wanted = Wanted::Down;
+        self.service.stopped_at = Some(self.now.monotonic);
         self.service.restart = None;
         self.service.build_failure = None;
         self.service.completed = false;

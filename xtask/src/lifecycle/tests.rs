@@ -163,6 +163,18 @@ fn a_stop_wins_over_retry_watch_and_restart_until_the_users_start() {
 }
 
 #[test]
+fn a_stop_is_the_last_word_until_the_next_start_and_only_to_what_began_before() {
+    let mut play = Play::new(policy());
+    let (before, after) = (play.at - ms(1), play.at + ms(1));
+    assert!(!play.service.is_stopped_since(before), "nobody has stopped it");
+    // Also where it is down anyway.
+    play.take(Event::Stop);
+    assert!(play.service.is_stopped_since(before) && !play.service.is_stopped_since(after));
+    play.take(Event::Start);
+    assert!(!play.service.is_stopped_since(before));
+}
+
+#[test]
 fn a_schedule_restarts_what_runs_and_starts_what_rests_or_was_given_up() {
     let job = Policy {
         autorestart: Autorestart::Never,

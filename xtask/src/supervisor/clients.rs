@@ -14,6 +14,8 @@ pub(super) struct Waiter {
     client: ClientId,
     services: Vec<ServiceId>,
     goal: Goal,
+    /// Those that will not come where they should, whatever becomes of the others.
+    failures: Vec<Failure>,
     /// When it is answered even if the goal is open.
     pub(super) deadline: Option<Monotonic>,
     /// It waits for the end of the whole stack, and is told of it when the supervisor ends.
@@ -61,12 +63,16 @@ impl Supervisor {
                 build_began,
             } => {
                 let missed = self.missed(build_began, now);
-                self.restart(client, &services, *plan, *invocation, now);
+                let ids = self.ids(&services);
+                let (ids, failures) = self.but_stopped(ids, build_began, now);
+                self.apply_plan(&services, *plan, *invocation);
+                self.restart(&ids, now);
+                self.wait_for(client, ids, failures, Goal::Launched, None, now);
                 self.make_up_for(missed, now);
             }
             Request::Wait { services, timeout } => {
                 let ids = self.ids(&services);
-                self.wait_for(client, ids, Goal::Ready, timeout, now);
+                self.wait_for(client, ids, Vec::new(), Goal::Ready, timeout, now);
             }
         }
     }
@@ -97,7 +103,9 @@ impl Supervisor {
         self.plan = Some(up.plan);
         let stopped = std::mem::take(&mut self.invocation.options.stopped);
         let missed = self.missed(up.build_began, now);
-        let tasks = self.fleet.adopt_but(services, &stopped, &up.taken_ids, now);
+        let tasks = self
+            .fleet
+            .adopt_but(services, &stopped, up.build_began, &up.taken_ids, now);
         self.perform(tasks, now);
         self.renew_watches(up.build_began, now);
         self.make_up_for(missed, now);
@@ -106,7 +114,34 @@ impl Supervisor {
         let stays_down = |member: &Member| member.service.wanted == Wanted::Down && stopped.contains(&member.plan.name);
         let awaited = self.fleet.members().filter(|(_, member)| !stays_down(member));
         let ids = awaited.map(|(id, _)| id).collect();
-        self.wait_for(client, ids, up.goal, up.timeout, now);
+        let (ids, failures) = self.but_stopped(ids, up.build_began, now);
+        self.wait_for(client, ids, failures, up.goal, up.timeout, now);
+    }
+
+    /// Leaves those out that a user has stopped since the command began its builds, each a failure of the command: the stop is the later
+    /// word.
+    fn but_stopped(
+        &self,
+        ids: Vec<ServiceId>,
+        build_began: Option<Monotonic>,
+        now: Now,
+    ) -> (Vec<ServiceId>, Vec<Failure>) {
+        let stopped = self.fleet.stopped_since(build_began);
+        let (stopped, others): (Vec<_>, Vec<_>) = ids.into_iter().partition(|id| stopped.contains(id));
+        let mut failures = Vec::new();
+        for member in stopped.into_iter().filter_map(|id| self.fleet.get(id)) {
+            let service = member.plan.name.clone();
+            self.note(
+                now.wall,
+                Some(&service),
+                "not started: it was stopped while an earlier command built",
+            );
+            failures.push(Failure {
+                service,
+                reason: "it was stopped meanwhile".to_owned(),
+            });
+        }
+        (others, failures)
     }
 
     fn stopped_by_user(&self) -> Vec<String> {
@@ -145,17 +180,18 @@ impl Supervisor {
                     )
             })
         };
-        let ids: Vec<ServiceId> = self
-            .fleet
-            .with_dependencies(&named)
-            .into_iter()
+        let (all, failures) = self.but_stopped(self.fleet.with_dependencies(&named), build_began, now);
+        let ids: Vec<ServiceId> = all
+            .iter()
+            .copied()
             .filter(|id| down(id) && (named.contains(id) || !self.has_completed(*id)))
             .collect();
         let missed = self.missed(build_began, now);
         let tasks = self.fleet.apply_all(&ids, &Event::Start, now);
         self.perform(tasks, now);
         self.make_up_for(missed, now);
-        self.wait_for(client, named, Goal::Launched, None, now);
+        let awaited = named.into_iter().filter(|id| all.contains(id)).collect();
+        self.wait_for(client, awaited, failures, Goal::Launched, None, now);
     }
 
     /// A one-shot that has done its work need not do it again for those that depend on it.
@@ -163,7 +199,8 @@ impl Supervisor {
         self.fleet.get(id).is_some_and(|member| member.service.completed)
     }
 
-    fn restart(&mut self, client: ClientId, services: &[String], plan: Plan, invocation: Invocation, now: Now) {
+    /// These services are from now on what the plan says, with their next run.
+    fn apply_plan(&mut self, services: &[String], plan: Plan, invocation: Invocation) {
         let named = |name: &String| services.contains(name);
         self.invocation = invocation;
         self.fleet.prepare(
@@ -184,20 +221,21 @@ impl Supervisor {
                 }
             }
         }
-        let ids = self.ids(services);
-        let tasks = self.fleet.apply_all(&ids, &Event::Restart(Cause::Command), now);
+    }
+
+    fn restart(&mut self, ids: &[ServiceId], now: Now) {
+        let tasks = self.fleet.apply_all(ids, &Event::Restart(Cause::Command), now);
         self.perform(tasks, now);
         self.renew_watches(None, now);
         self.renew_memory_limits(now);
         self.renew_schedules(now);
-        self.wait_for(client, ids, Goal::Launched, None, now);
     }
 
     fn stop(&mut self, client: ClientId, services: &[String], now: Now) {
         let ids = self.ids(services);
         let tasks = self.fleet.apply_all(&ids, &Event::Stop, now);
         self.perform(tasks, now);
-        self.wait_for(client, ids, Goal::Down, None, now);
+        self.wait_for(client, ids, Vec::new(), Goal::Down, None, now);
     }
 
     fn reset(&mut self, client: ClientId, services: &[String], now: Now) {
@@ -244,6 +282,7 @@ impl Supervisor {
         &mut self,
         client: ClientId,
         services: Vec<ServiceId>,
+        failures: Vec<Failure>,
         goal: Goal,
         timeout: Option<Duration>,
         now: Now,
@@ -253,6 +292,7 @@ impl Supervisor {
             Waiter {
                 client,
                 services,
+                failures,
                 goal,
                 deadline,
                 whole: false,
@@ -268,6 +308,7 @@ impl Supervisor {
             Waiter {
                 client,
                 services,
+                failures: Vec::new(),
                 goal: Goal::Down,
                 deadline: None,
                 whole: true,
@@ -308,7 +349,7 @@ impl Supervisor {
     /// All failures, once every service's fate is decided or the time is up.
     fn answer(&self, waiter: &Waiter, now: Now) -> Option<Vec<Failure>> {
         let late = waiter.deadline.is_some_and(|deadline| deadline <= now.monotonic);
-        let mut failures = Vec::new();
+        let mut failures = waiter.failures.clone();
         for id in &waiter.services {
             let reason = match self.fleet.fate(*id, waiter.goal) {
                 Fate::Reached => continue,

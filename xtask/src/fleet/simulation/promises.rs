@@ -18,6 +18,8 @@ pub(super) const FROZEN: Duration = Duration::from_secs(20);
 pub(super) struct Known {
     /// Since when the user wants it down.
     down_since: Option<Duration>,
+    /// When a user stopped it last.
+    stopped_at: Option<Duration>,
     /// Its counter when last looked at.
     restarts: u64,
     /// How often it was launched since the counter was last reset.
@@ -38,11 +40,21 @@ impl World {
         let known = self.ledger.entry(service).or_default();
         known.unstable = 0;
         match event {
-            Event::Stop | Event::Kill => drop(known.down_since.get_or_insert(now)),
+            Event::Stop | Event::Kill => {
+                known.down_since.get_or_insert(now);
+                known.stopped_at = Some(now);
+            }
             Event::Start | Event::Restart(_) => known.down_since = None,
             Event::Reset => (known.restarts, known.launches) = (0, 0),
             _ => {}
         }
+    }
+
+    /// Whether a user's stop after that moment is the last word on it.
+    pub(super) fn is_stopped_since(&self, service: ServiceId, moment: Duration) -> bool {
+        self.ledger
+            .get(&service)
+            .is_some_and(|known| known.down_since.is_some() && known.stopped_at.is_some_and(|at| at > moment))
     }
 
     /// A run is about to start.

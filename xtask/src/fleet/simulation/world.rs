@@ -289,17 +289,22 @@ impl World {
         } else {
             changed_plans(&mut self.dice, &present)
         };
+        // It has built for a while, and a user may have stopped something meanwhile.
+        let began = self.now.saturating_sub(self.dice.millis(5000));
         let now = self.clock();
-        let tasks = self.fleet.adopt(plans.clone(), &[], now);
-        self.given.clone_from(&plans);
+        let tasks = self.fleet.adopt_but(plans.clone(), &[], Some(began), &[], now);
+        let before = std::mem::replace(&mut self.given, plans.clone());
         let members: Vec<_> = self
             .fleet
             .members()
             .map(|(id, member)| (id, member.plan.name.clone()))
             .collect();
         for (id, name) in members {
-            let stays = plans.iter().any(|plan| plan.name == name);
-            self.asked(id, if stays { &Event::Start } else { &Event::Stop });
+            let is_in = |plans: &[ServicePlan]| plans.iter().any(|plan| plan.name == name);
+            if is_in(&before) && is_in(&plans) && self.is_stopped_since(id, began) {
+                continue;
+            }
+            self.asked(id, if is_in(&plans) { &Event::Start } else { &Event::Stop });
         }
         self.perform(tasks);
     }
