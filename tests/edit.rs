@@ -55,6 +55,14 @@ fn what_an_edit_removed_stops_and_what_it_added_starts() {
     assert_eq!(project.service_status("new")["ready"], true);
     assert_eq!(pid(&project.service_status("web")), web);
     assert_eq!(project.lines("new.runs"), 1);
+    project.write(
+        "dev.toml",
+        &format!("{}\n[services.later]\nscript = \"sleep\"\n", project.read("dev.toml")),
+    );
+    for verb in ["start", "restart"] {
+        let new = "error: later is in dev.toml, but not in a running stack; `cargo xtask dev` starts it";
+        project.run(&[verb, "later"]).code(1).says(&[new]);
+    }
     let events = project.read(".dev/dev/supervisor.log");
     assert!(events.contains(" [old] stopped\n"), "{events}");
 }

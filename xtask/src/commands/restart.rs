@@ -12,6 +12,7 @@ use anyhow::{Result, bail};
 
 pub(super) fn run(workspace: &Workspace, args: &Restart) -> Result<u8> {
     let running = stacks::running_or_error(workspace, args.profile.as_deref())?;
+    select::refuse_new(workspace, &running, &args.services)?;
     let interrupts = Interrupts::listen(|| {})?;
     select::for_each_chosen(running, &args.services, |running, services| {
         let known = started_with(&mut running.connection)?;

@@ -2,6 +2,7 @@
 
 use super::stacks::{self, Running};
 use super::usage;
+use super::workspace::Workspace;
 use crate::config::{NamePattern, did_you_mean, is_instance_of};
 use crate::ipc::protocol::{Failure, Stack};
 use anyhow::{Result, bail};
@@ -119,6 +120,25 @@ pub(super) fn for_each_chosen(
         }
     }
     Ok(())
+}
+
+/// Refuses a name that `dev.toml` has and no running stack: it is new, or was left out, and only `dev` adds it.
+pub(super) fn refuse_new(workspace: &Workspace, running: &[Running], patterns: &[String]) -> Result<()> {
+    let runs = |name: &String| {
+        let mut services = running.iter().flat_map(|running| &running.status.services);
+        services.any(|service| service.name == *name || is_instance_of(&service.name, name))
+    };
+    let unknown: Vec<&String> = patterns.iter().filter(|pattern| !runs(pattern)).collect();
+    // Of a broken file nothing more can be said.
+    let Some(config) = (!unknown.is_empty()).then(|| workspace.config().ok()).flatten() else {
+        return Ok(());
+    };
+    match unknown.into_iter().find(|name| config.services.contains_key(*name)) {
+        Some(name) => bail!(
+            "{name} is in dev.toml, but not in a running stack; `cargo xtask dev` starts it where the profile has it"
+        ),
+        None => Ok(()),
+    }
 }
 
 type Matcher = Box<dyn Fn(u32, &str) -> bool>;

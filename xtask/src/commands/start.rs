@@ -12,6 +12,7 @@ use anyhow::Result;
 
 pub(super) fn run(workspace: &Workspace, args: &Named) -> Result<u8> {
     let running = stacks::running_or_error(workspace, args.profile.as_deref())?;
+    select::refuse_new(workspace, &running, &args.services)?;
     let interrupts = Interrupts::listen(|| {})?;
     select::for_each_chosen(running, &args.services, |running, services| {
         let present = known::details(running, all(running))?;

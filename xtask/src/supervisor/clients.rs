@@ -252,6 +252,7 @@ impl Supervisor {
 
     fn kill_all(&mut self, client: ClientId, now: Now) {
         self.leave("asked by command", now);
+        self.note(now.wall, None, "killing the stack: asked again by command");
         self.stop_all(&Event::Kill, now);
         self.wait_for_end(client, now);
     }
