@@ -358,8 +358,8 @@ pub(super) fn follow(
     let mut failed = Vec::new();
     // From Ctrl-C on the supervisor owes signs of life.
     let mut silent_at = None;
-    let mut finish = |interrupts| {
-        if let Some(printer) = printer.take() {
+    let finish = |printer: Option<Printer>, interrupts| {
+        if let Some(printer) = printer {
             printer.finish(by.wakes(), interrupts > 0);
         }
     };
@@ -391,9 +391,7 @@ pub(super) fn follow(
             Wake::Reply(Ok(Reply::Status(stack))) => by.others(&stack, &failed),
             Wake::Reply(Ok(Reply::Ended { failures })) => {
                 let ended = by.ended(&profile);
-                if unprinted.is_none() {
-                    finish(interrupts);
-                }
+                finish(printer, interrupts);
                 ended?;
                 let code = code(&failures, interrupts, &profile)?;
                 return unprinted.map_or(Ok(code), |error| Err(error.context("the stack was stopped")));
@@ -404,7 +402,7 @@ pub(super) fn follow(
             Wake::Reply(Err(Unanswered::Closed | Unanswered::Leaving)) => {
                 by.ended(&profile)?;
                 by.clear()?;
-                finish(interrupts);
+                finish(printer, interrupts);
                 bail!("the supervisor of {profile} ended without a word; what it ran was ended, see supervisor.log");
             }
             Wake::Reply(Err(error)) => return Err(error.into()),
@@ -415,6 +413,7 @@ pub(super) fn follow(
                 interrupt(&mut asking, interrupts, &profile)?;
             }
             Wake::Printed(result) => {
+                printer = None;
                 // Already told to end, it ends all the same: a terminal that is gone cannot be told the last lines.
                 let Some(error) = result.err().filter(|_| interrupts == 0) else {
                     continue;
