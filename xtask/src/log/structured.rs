@@ -234,12 +234,10 @@ fn unquote(text: &str) -> Option<(String, &str)> {
                 't' => value.push('\t'),
                 'r' => value.push('\r'),
                 kind @ ('x' | 'u' | 'U') => {
-                    let digits = if kind == 'x' {
-                        2
-                    } else if kind == 'u' {
-                        4
-                    } else {
-                        8
+                    let digits = match kind {
+                        'x' => 2,
+                        'u' => 4,
+                        _ => 8,
                     };
                     let code = text[at + 2..].get(..digits);
                     let letter = code.and_then(|code| char::from_u32(u32::from_str_radix(code, 16).ok()?));
@@ -291,6 +289,13 @@ mod tests {
         ] {
             assert_eq!(level(&fields(text.as_bytes()).unwrap()), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn escapes_of_a_quoted_value_are_what_they_stand_for() {
+        let text = r#"level=error msg="caf\u00e9 \r\n C:\\dir \x1b[31m \U0001f600 \uzzzz \x4""#;
+        let expected = "caf\u{e9} \r\n C:\\dir \x1b[31m \u{1f600} uzzzz x4";
+        assert_eq!(fields(text.as_bytes()).unwrap()["msg"], expected);
     }
 
     #[test]

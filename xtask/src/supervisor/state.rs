@@ -90,7 +90,7 @@ impl Supervisor {
                 })
             })
             .collect();
-        let state = State {
+        let mut state = State {
             version: STATE_VERSION,
             boot: self.boot.clone(),
             nonce: self.nonce,
@@ -102,13 +102,14 @@ impl Supervisor {
                 .as_ref()
                 .map(|plan| plan.workspace.clone())
                 .unwrap_or_default(),
-            // One that was renamed or removed is no news of ours.
-            home: home_of(&self.paths.state).or(self.written_state.as_ref().and_then(|state| state.home)),
+            home: self.written_state.as_ref().and_then(|state| state.home),
             services,
         };
         if self.written_state.as_ref() == Some(&state) {
             return;
         }
+        // Looked up only for what is written: a directory that was renamed or removed is no news of ours.
+        state.home = home_of(&self.paths.state).or(state.home);
         let failed = self.write(&state).err().map(|error| format!("error: {error:#}"));
         // Once is enough: it is tried again with every change.
         if let Some(why) = failed.as_ref().filter(|why| self.unwritten.as_ref() != Some(why)) {

@@ -126,7 +126,7 @@ impl Tree {
             if self.filter.passes(&root.given, true) {
                 let watched = walk.ground.watch_root(&root.real);
                 self.note(watched);
-                for dir in directories_above(&root.real, &self.spec.workspace.clone()) {
+                for dir in directories_above(&root.real, &self.spec.workspace) {
                     self.hook(dir, dir.join(".gitignore"), walk.ground);
                 }
                 let rules = Rules::above(&root.real, &self.spec.workspace).unwrap_or_default();
