@@ -150,3 +150,29 @@ fn start_and_restart_build_first() {
     project.run(&["restart", "web"]).code(1).says(&["task compile failed"]);
     assert_eq!(pid(&project.service_status("web")), before, "the old process stays");
 }
+
+#[test]
+fn what_one_change_asks_of_several_services_is_built_once() {
+    let watch = "build = ['lib', 'app']\nwatch = ['src']\nmin_uptime = 50";
+    let project = Project::new()
+        .file("src/main.ts", "one")
+        .service(
+            "web",
+            "count webs",
+            &format!("{watch}\nwatch_delay = 50\ninstances = 3"),
+        )
+        .service("worker", "count workers", &format!("{watch}\nwatch_delay = 300"))
+        .toml(
+            "[tasks.lib]\nscript = 'sh'\nargs = ['-c', 'echo lib >> builds']\n\
+             [tasks.app]\nscript = 'sh'\nargs = ['-c', 'echo app >> builds']\n\
+             [profiles.dev]\nservices = ['web', 'worker']",
+        );
+    project.up();
+    assert_eq!(project.read("builds"), "lib\napp\n");
+    for round in 2..4 {
+        project.write("src/main.ts", &round.to_string());
+        let runs = || (project.lines("webs"), project.lines("workers"));
+        wait_until("all run again", || (runs() == (3 * round, round)).then_some(()));
+        assert_eq!(project.lines("builds"), 2 * round, "{}", project.read("builds"));
+    }
+}

@@ -255,8 +255,8 @@ pub enum Action {
     Kill(RunId),
     /// SIGKILL has not ended the run: say which processes are left.
     Name(RunId),
-    /// Start the service's builds.
-    Build,
+    /// Start the service's builds, which are to see what was changed up to this moment.
+    Build(Monotonic),
     /// Cancel the running build.
     CancelBuild,
     /// Write this to the supervisor's log.

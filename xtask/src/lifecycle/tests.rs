@@ -86,6 +86,11 @@ impl Play {
         self.take(Event::Tick)
     }
 
+    /// The build of a change that has just been quiet for long enough.
+    fn build(&self) -> Action {
+        Action::Build(self.at - self.policy.watch_delay)
+    }
+
     /// The present run crashes and leaves nothing behind.
     fn crash(&mut self, exit: Exit) -> &mut Self {
         let run = RunId(self.runs);
@@ -349,7 +354,7 @@ fn a_failed_build_keeps_the_old_process_and_shows_why() {
         ..policy()
     });
     play.take(Event::Changed(vec!["a".to_owned()])).pass(ms(200));
-    assert_eq!(play.actions, [Action::Build]);
+    assert_eq!(play.actions, [play.build()]);
     assert_eq!(play.service.status(), "building");
     play.take(Event::Built(Err("no such type".to_owned())));
     assert_eq!(play.service.status(), "online");
@@ -371,7 +376,7 @@ fn a_change_during_a_build_cancels_it_and_leads_to_one_more_turn() {
     play.take(Event::Changed(vec!["b".to_owned()]));
     assert_eq!(play.actions, [Action::CancelBuild]);
     play.pass(ms(200));
-    assert_eq!(play.actions, [Action::Build]);
+    assert_eq!(play.actions, [play.build()]);
 }
 
 #[test]
@@ -462,7 +467,7 @@ fn a_build_that_newer_changes_ended_often_comes_to_its_end_and_the_last_change_c
     });
     for name in ["a", "b", "c", "d"] {
         play.take(Event::Changed(vec![name.to_owned()])).pass(ms(200));
-        assert_eq!(play.actions, [Action::Build], "{name}");
+        assert_eq!(play.actions, [play.build()], "{name}");
     }
     play.take(Event::Changed(vec!["e".to_owned()]));
     assert_eq!(play.actions, [] as [Action; 0]);
@@ -470,7 +475,7 @@ fn a_build_that_newer_changes_ended_often_comes_to_its_end_and_the_last_change_c
     assert!(matches!(play.service.restart, Some(Cause::Changed(_))));
     play.take(Event::Halt).take(Event::Exited(RunId(1), Exit::Signal(2)));
     play.take(Event::TreeGone(RunId(1))).pass(ms(200));
-    assert_eq!(play.actions, [Action::Build], "e is built, too");
+    assert_eq!(play.actions, [play.build()], "e is built, too");
 }
 
 #[test]

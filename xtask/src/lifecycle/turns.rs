@@ -78,7 +78,7 @@ impl Step<'_> {
         if self.policy.builds {
             self.note(format!("building: {files}"));
             self.service.turn = Turn::Building { files, later: None };
-            self.actions.push(Action::Build);
+            self.actions.push(Action::Build(changed_at));
         } else if !matches!(self.service.state, State::Online(run) if run.since > changed_at) {
             self.renew(files);
         }

@@ -1,12 +1,13 @@
 //! The builds of watch turns: they run one after the other while the old process keeps serving.
 //! Whether a task is fresh, which means reading many files, is found out on a thread of its own.
+//! What one change asks of several services, also of the instances of one, is run once.
 
 use super::launch::{LiveRun, variables};
 use super::message::{BuildNews, Message};
 use super::{Supervisor, send};
 use crate::clock::Now;
 use crate::fleet::ServiceId;
-use crate::lifecycle::{Event, Exit, RunId};
+use crate::lifecycle::{Event, Exit, Monotonic, RunId};
 use crate::log::{Stream, escape};
 use crate::paths::Lock;
 use crate::plan::{TaskPlan, environment};
@@ -28,12 +29,14 @@ pub(super) struct Build {
     run: RunId,
     task: TaskPlan,
     left: VecDeque<TaskPlan>,
+    /// What was changed before this moment, the task is to have seen.
+    asked: Monotonic,
     stage: Stage,
     /// Nobody else runs the task.
     turn: Option<Lock>,
     cancelled: bool,
-    /// A newer change came before the cancelled build was gone.
-    again: bool,
+    /// A newer change, of this moment, came before the cancelled build was gone.
+    again: Option<Monotonic>,
 }
 
 /// How far a task has come.
@@ -46,8 +49,16 @@ enum Stage {
     Recording,
 }
 
+/// A task that succeeded.
+pub(super) struct Built {
+    task: TaskPlan,
+    began: Monotonic,
+    ended: Monotonic,
+}
+
 /// A task's processes: it is over when they are gone and its output is read.
 struct Running {
+    began: Monotonic,
     stale: Stale,
     exit: Option<Exit>,
     lines: Option<Vec<String>>,
@@ -56,13 +67,13 @@ struct Running {
 
 impl Supervisor {
     /// Starts the first build of a service; an event when that already decides the turn.
-    pub(super) fn start_build(&mut self, id: ServiceId) -> Option<Event> {
+    pub(super) fn start_build(&mut self, id: ServiceId, changed_at: Monotonic) -> Option<Event> {
         if let Some(build) = self.builds.get_mut(&id) {
-            build.again = true;
+            build.again = Some(changed_at);
             return None;
         }
         let tasks = self.fleet.get(id)?.plan.builds.clone();
-        self.next_task(id, tasks.into())
+        self.next_task(id, tasks.into(), changed_at)
     }
 
     pub(super) fn cancel_build(&mut self, id: ServiceId) {
@@ -72,13 +83,13 @@ impl Supervisor {
             Stage::Looking | Stage::Recording => drop(self.builds.remove(&id)),
             Stage::Running(_) => {
                 build.cancelled = true;
-                build.again = false;
+                build.again = None;
                 self.work.kill.push(build.run);
             }
         }
     }
 
-    fn next_task(&mut self, id: ServiceId, mut left: VecDeque<TaskPlan>) -> Option<Event> {
+    fn next_task(&mut self, id: ServiceId, mut left: VecDeque<TaskPlan>, asked: Monotonic) -> Option<Event> {
         let Some(task) = left.pop_front() else {
             return Some(Event::Built(Ok(())));
         };
@@ -89,10 +100,11 @@ impl Supervisor {
             run,
             task: task.clone(),
             left,
+            asked,
             stage: Stage::Looking,
             turn: None,
             cancelled: false,
-            again: false,
+            again: None,
         };
         let name = task.name.clone();
         let looks = self.aside(id, run, move || {
@@ -130,7 +142,7 @@ impl Supervisor {
                 if let Some(running) = self.running(run) {
                     running.lines = Some(lines);
                 }
-                self.decide_build(id)
+                self.decide_build(id, now)
             }
             BuildNews::Recorded(result) => self.recorded(id, run, result, now),
         };
@@ -143,14 +155,17 @@ impl Supervisor {
         let build = self.builds.get_mut(&id).filter(|build| build.run == run)?;
         build.turn = turn;
         let task = build.task.clone();
+        let asked = build.asked;
+        let done = |built: &Built| built.task == task && asked < built.began;
         let stale = match look {
-            Look::Fresh => {
-                let left = std::mem::take(&mut build.left);
-                self.builds.remove(&id);
-                self.note_of(id, &format!("task {} is fresh, skipped", task.name), now);
-                return self.next_task(id, left);
-            }
-            Look::Stale(stale) => stale,
+            // Without inputs nothing tells that it is fresh; but it was run for another service, and since the change.
+            Look::Stale(_) if task.inputs.is_empty() && self.built.get(&task.name).is_some_and(done) => None,
+            Look::Stale(stale) => Some(stale),
+            Look::Fresh => None,
+        };
+        let Some(stale) = stale else {
+            self.note_of(id, &format!("task {} is fresh, skipped", task.name), now);
+            return self.task_after(id);
         };
         let begun = stale.begin().map_err(|error| format!("{error:#}"));
         let spawned = begun.and_then(|()| self.spawn_build(id, run, &task).map_err(|error| error.to_string()));
@@ -160,6 +175,7 @@ impl Supervisor {
         }
         if let Some(build) = self.builds.get_mut(&id) {
             build.stage = Stage::Running(Box::new(Running {
+                began: now.monotonic,
                 stale,
                 exit: None,
                 lines: None,
@@ -222,13 +238,13 @@ impl Supervisor {
         if let Some(running) = self.running(run) {
             running.gone = true;
         }
-        if let Some(event) = self.decide_build(id) {
+        if let Some(event) = self.decide_build(id, now) {
             self.happen(id, event, now);
         }
     }
 
     /// When the task is over: its success is written down, or the turn ends.
-    fn decide_build(&mut self, id: ServiceId) -> Option<Event> {
+    fn decide_build(&mut self, id: ServiceId, now: Now) -> Option<Event> {
         let build = self.builds.get_mut(&id)?;
         let over = match &build.stage {
             Stage::Running(running) => running.gone && running.lines.is_some(),
@@ -245,6 +261,12 @@ impl Supervisor {
         };
         if running.exit == Some(Exit::Code(0)) {
             let (run, stale) = (build.run, running.stale);
+            let built = Built {
+                task: build.task.clone(),
+                began: running.began,
+                ended: now.monotonic,
+            };
+            self.built.insert(built.task.name.clone(), built);
             if let Err(error) = self.aside(id, run, move || BuildNews::Recorded(stale.succeeded())) {
                 let unrecorded = BuildNews::Recorded(Err(anyhow::anyhow!(no_thread(&error))));
                 send(&self.sender, Message::Build(id, run, unrecorded));
@@ -263,18 +285,24 @@ impl Supervisor {
     fn recorded(&mut self, id: ServiceId, run: RunId, result: anyhow::Result<()>, now: Now) -> Option<Event> {
         let build = self.builds.get_mut(&id).filter(|build| build.run == run)?;
         let name = build.task.name.clone();
-        let left = std::mem::take(&mut build.left);
-        self.builds.remove(&id);
         if let Err(error) = result {
             self.note_of(id, &format!("task {name} will run again: {error:#}"), now);
         }
-        self.next_task(id, left)
+        self.task_after(id)
+    }
+
+    /// Goes on with what is left when a task is done: by itself, by another service, or by being fresh.
+    fn task_after(&mut self, id: ServiceId) -> Option<Event> {
+        let Build { task, left, asked, .. } = self.builds.remove(&id)?;
+        // The next one is to see what this one wrote.
+        let wrote = self.built.get(&task.name).map(|built| built.ended);
+        self.next_task(id, left, wrote.map_or(asked, |wrote| wrote.max(asked)))
     }
 
     /// A cancelled task is over; a newer change may wait for that.
     fn cancelled(&mut self, id: ServiceId) -> Option<Event> {
         let build = self.builds.remove(&id)?;
-        if build.again { self.start_build(id) } else { None }
+        self.start_build(id, build.again?)
     }
 
     fn note_of(&self, id: ServiceId, text: &str, now: Now) {

@@ -109,8 +109,8 @@ impl Supervisor {
                 Action::Clear(run) => self.work.clear.push(run),
                 Action::Kill(run) => self.work.kill.push(run),
                 Action::Name(run) => self.work.name.push(run),
-                Action::Build => {
-                    if let Some(event) = self.start_build(id) {
+                Action::Build(changed_at) => {
+                    if let Some(event) = self.start_build(id, changed_at) {
                         queue.extend(self.fleet.apply(id, event, now));
                     }
                 }

@@ -110,7 +110,7 @@ impl World {
                 Action::Terminate(run) => self.terminate(service, run),
                 Action::Clear(run) => self.clear(run),
                 Action::Kill(run) => self.kill(run),
-                Action::Build => {
+                Action::Build(_) => {
                     self.builds.insert(service, true);
                     let result = if self.healthy || self.dice.roll(3) > 0 {
                         Ok(())
