@@ -22,6 +22,7 @@ pub(super) fn run(workspace: &Workspace) -> Result<u8> {
         }
     }
     if !problems.is_empty() {
+        problems.sort_by_key(|problem| problem.place);
         return Err(Problems(config.file, problems).into());
     }
     let parts = [

@@ -36,16 +36,16 @@ pub fn resolve(
     read: ReadFile<'_>,
 ) -> Result<Plan, Problems> {
     let name = choose_profile(config, profile)?;
-    let mut resolver = Resolver::new(config, file, invocation, read);
+    let mut resolver = Resolver::new(config, file, &name, invocation, read);
     let workspace = resolver.workspace;
     let resolved = Profile::merged(config, &name);
     let state_dir = below(workspace, config.state_dir.as_deref().unwrap_or(".dev"));
     let logs = state_dir.join(&name).join("logs");
     let listed = resolved.services.clone().unwrap_or_default();
-    let names = resolver.select(&listed);
+    let chosen = resolver.select(&listed);
     let mut services = Vec::new();
     let mut instances = BTreeMap::new();
-    for name in &names {
+    for name in &chosen {
         let first = services.len();
         resolver.service(name, &resolved, &logs, &mut services);
         instances.insert(
@@ -59,6 +59,7 @@ pub fn resolve(
     resolver.foreign_logs(&services, file, &[&state_dir, &state_dir.join(&name)]);
     resolver.unique_ports(&services);
     if !resolver.problems.is_empty() {
+        resolver.problems.sort_by_key(|problem| problem.place);
         return Err(Problems(config.file.clone(), resolver.problems));
     }
     Ok(Plan {
@@ -83,7 +84,7 @@ pub fn resolve_task(
     invocation: &Invocation,
     read: ReadFile<'_>,
 ) -> Result<TaskPlan, Problems> {
-    let mut resolver = Resolver::new(config, file, invocation, read);
+    let mut resolver = Resolver::new(config, file, profile, invocation, read);
     let profile = Profile::merged(config, profile);
     let task = resolver.tasks(&[name.to_owned()], &profile).pop();
     match task {
@@ -129,6 +130,7 @@ fn means(word: &str, name: &str) -> bool {
 pub(super) struct Resolver<'a> {
     pub(super) config: &'a Config,
     pub(super) workspace: &'a Path,
+    profile: &'a str,
     pub(super) invocation: &'a Invocation,
     read: ReadFile<'a>,
     problems: Vec<Problem>,
@@ -137,11 +139,18 @@ pub(super) struct Resolver<'a> {
 }
 
 impl<'a> Resolver<'a> {
-    fn new(config: &'a Config, file: &'a Path, invocation: &'a Invocation, read: ReadFile<'a>) -> Self {
+    fn new(
+        config: &'a Config,
+        file: &'a Path,
+        profile: &'a str,
+        invocation: &'a Invocation,
+        read: ReadFile<'a>,
+    ) -> Self {
         let workspace = file.parent().unwrap_or(Path::new("/"));
         Self {
             config,
             workspace,
+            profile,
             invocation,
             read,
             problems: Vec::new(),
@@ -160,6 +169,12 @@ impl<'a> Resolver<'a> {
         }
     }
 
+    /// Where a service, or one of its copies, is written.
+    fn place_of(&self, service: &str) -> Option<config::Place> {
+        let written = self.config.services.get(base_name(self.config, service));
+        written.map(|service| service.at)
+    }
+
     /// Applies `--only` and `--except`.
     fn select(&mut self, listed: &[String]) -> Vec<String> {
         let options = &self.invocation.options;
@@ -167,7 +182,8 @@ impl<'a> Resolver<'a> {
             for word in given.iter().filter(|word| !listed.iter().any(|name| means(word, name))) {
                 let nearest = config::did_you_mean(word, listed.iter().map(String::as_str));
                 let message = format!(
-                    "{flag} {word}: this profile has no such service; it has {}{nearest}",
+                    "{flag} {word}: profile `{}` has no such service; it has {}{nearest}",
+                    self.profile,
                     listed.join(", ")
                 );
                 self.problem(None, message);
@@ -187,9 +203,9 @@ impl<'a> Resolver<'a> {
         let has_services = !(listed.is_empty() && self.config.services.is_empty());
         if names.is_empty() && self.problems.is_empty() && has_services {
             let why = if listed.is_empty() {
-                "the profile lists none"
+                format!("profile `{}` lists none", self.profile)
             } else {
-                "--only and --except leave none"
+                "--only and --except leave none".to_owned()
             };
             self.problem(None, format!("no service to run: {why}"));
         }
@@ -231,10 +247,10 @@ impl<'a> Resolver<'a> {
                     }));
                 } else if !listed.contains(&dependency.name) {
                     let message = format!(
-                        "[services.{}] depends on `{}`, which this profile does not list; add it to `services` or override `depends_on`",
-                        service.name, dependency.name
+                        "[services.{}] depends on `{}`, which profile `{}` does not list; add it to `services` or override `depends_on`",
+                        service.name, dependency.name, self.profile
                     );
-                    self.problem(None, message);
+                    self.problem(self.place_of(&service.name), message);
                 }
             }
             service.depends_on = linked;
@@ -251,7 +267,7 @@ impl<'a> Resolver<'a> {
                 let owner = owners.entry(*port).or_insert(name);
                 if *owner != name {
                     self.problem(
-                        None,
+                        self.place_of(name),
                         format!("`{owner}` and `{name}` both declare port {port}; change one"),
                     );
                 }
@@ -270,7 +286,7 @@ impl<'a> Resolver<'a> {
                         service.name,
                         path.display()
                     );
-                    self.problem(None, message);
+                    self.problem(self.place_of(&service.name), message);
                 }
             }
         }
@@ -289,7 +305,7 @@ impl<'a> Resolver<'a> {
                         service.name,
                         path.display()
                     );
-                    self.problem(None, message);
+                    self.problem(self.place_of(&service.name), message);
                 }
             }
         }
