@@ -58,8 +58,8 @@ fn held(ports: &[u16]) -> Option<(Holder, String)> {
             "; stop it with `cargo xtask stop -p {}` there, or take its place with `cargo xtask dev --replace`",
             stack.profile
         ),
-        (None, Some(pid)) => format!("; end it (`kill {pid}`), and this one starts by itself"),
-        (None, None) => "; end it, and this one starts by itself".to_owned(),
+        (None, Some(pid)) => format!("; end it (`kill {pid}`), and the service starts by itself"),
+        (None, None) => "; end it, and the service starts by itself".to_owned(),
     };
     let text = format!(
         "port {} is held by {}{advice}",
