@@ -1,6 +1,6 @@
 //! `status`: the table that people read and the JSON that scripts read.
 
-use crate::support::{Project, free_port, json, pid};
+use crate::support::{Project, Terminal, free_port, json, pid};
 
 #[test]
 fn nothing_running_is_an_empty_list() {
@@ -143,4 +143,29 @@ fn the_ports_are_those_that_the_tree_listens_on_now() {
     let mut both = [declared, other];
     both.sort_unstable();
     assert_eq!(project.wait_ready("web")["ports"], json!(both));
+}
+
+#[test]
+fn a_terminal_that_is_too_narrow_for_all_columns_shows_those_that_fit() {
+    let name = "a-service-with-a-long-name";
+    let project = Project::new().service(name, "", "min_uptime = 50");
+    project.up();
+    let all = "id name pid status ready restarts uptime cpu memory ports watch";
+    for (columns, heads) in [(200, all), (80, ""), (20, "name pid status ready restarts ports")] {
+        let shown = Terminal::run_in(&project, columns, &["status"]).shown();
+        let lines: Vec<&str> = shown.lines().collect();
+        let columns = usize::from(columns);
+        // How wide a pid is, is not known.
+        let is_shown: Vec<&str> = lines[0].split_whitespace().collect();
+        assert!(
+            heads.is_empty() || is_shown.join(" ") == heads,
+            "{columns} columns:\n{shown}"
+        );
+        assert!(!is_shown.contains(&"watch") || columns > 80, "{shown}");
+        assert!(is_shown.contains(&"ports") && shown.contains(name), "{shown}");
+        assert!(
+            columns < 80 || lines.iter().all(|line| line.len() <= columns),
+            "{shown}"
+        );
+    }
 }

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::process::{Child, ExitStatus, Stdio};
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
 
 use super::{Project, program, puppet, wait_until, xtask};
 
@@ -19,8 +20,13 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Runs `xtask ARGS` of the project on a new terminal.
+    /// Runs `xtask ARGS` of the project on a new terminal that does not know its size.
     pub fn run(project: &Project, args: &[&str]) -> Terminal {
+        Terminal::run_in(project, 0, args)
+    }
+
+    /// The same on a terminal of so many columns.
+    pub fn run_in(project: &Project, columns: u16, args: &[&str]) -> Terminal {
         let master: OwnedFd = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("open a terminal");
         rustix::io::fcntl_setfd(&master, rustix::io::FdFlags::CLOEXEC).unwrap();
         rustix::fs::fcntl_setfl(&master, rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::RDWR).unwrap();
@@ -31,6 +37,13 @@ impl Terminal {
         let mut open = OpenOptions::new();
         std::os::unix::fs::OpenOptionsExt::custom_flags(&mut open, rustix::fs::OFlags::NOCTTY.bits().cast_signed());
         let slave = open.read(true).write(true).open(&path).unwrap();
+        let size = Winsize {
+            ws_row: 24,
+            ws_col: columns,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        tcsetwinsize(&slave, size).unwrap();
         let mut command = project.prepare(&puppet());
         command
             .args(["terminal", &path, xtask()])
@@ -68,6 +81,17 @@ impl Terminal {
     pub fn wait(mut self) -> ExitStatus {
         let Terminal { master, child, .. } = &mut self;
         program::wait_for_end(child, || drain(master, &mut String::new()))
+    }
+
+    /// What stood on the screen when the program had ended.
+    #[track_caller]
+    pub fn shown(mut self) -> String {
+        let Terminal {
+            master, child, seen, ..
+        } = &mut self;
+        program::wait_for_end(child, || drain(master, seen));
+        self.read();
+        self.seen
     }
 
     /// Closes the window: the terminal goes away below the program.

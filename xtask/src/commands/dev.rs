@@ -155,7 +155,7 @@ impl Session<'_> {
         let text = if self.args.json {
             status::json(vec![stack])?
         } else {
-            ui::table::render(&[stack])
+            ui::table::render(&[stack], ui::width())
         };
         ui::print(&text)?;
         others.iter().for_each(|fate| ui::tell(fate));

@@ -20,7 +20,7 @@ pub(super) fn run(workspace: &Workspace, args: &Status) -> Result<u8> {
             ui::tell(&stacks::none_runs_yet(args.profile.as_deref()));
         }
         (true, true) => {}
-        (false, _) => ui::print(&ui::table::render(&stacks))?,
+        (false, _) => ui::print(&ui::table::render(&stacks, ui::width()))?,
     }
     remains.iter().for_each(|text| ui::tell(&format!("warning: {text}")));
     stacks::unanswered(&silent).map_or(Ok(0), Err)

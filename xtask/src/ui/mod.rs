@@ -78,6 +78,12 @@ pub fn tell(text: &str) {
     let _ = writeln!(anstream::stderr(), "{text}");
 }
 
+/// Columns of the terminal that stdout is; `None` where it is none.
+pub fn width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    (size.ws_col > 0).then_some(size.ws_col.into())
+}
+
 /// Columns of the longest name in a selection.
 pub fn name_width(selection: &Selection) -> usize {
     let widths = selection.logs.iter().map(|log| log.service.chars().count());

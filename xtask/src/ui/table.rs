@@ -9,17 +9,20 @@ use std::time::Duration;
 const HEADER: [&str; 11] = [
     "id", "name", "pid", "status", "ready", "restarts", "uptime", "cpu", "memory", "ports", "watch",
 ];
+/// What a terminal that is too narrow for all of them does without, first things first.
+const DISPENSABLE: [&str; 5] = ["watch", "id", "cpu", "memory", "uptime"];
 const NONE: &str = "-";
 
-/// The tables of all stacks, each under its profile's name when there are several; below each, why what is not as wanted.
-pub fn render(stacks: &[Stack]) -> String {
+/// The tables of all stacks, each under its profile's name when there are several; below each, why what is not as wanted. With a `width`
+/// the tables have as many of their columns as fit into it.
+pub fn render(stacks: &[Stack], width: Option<usize>) -> String {
     let mut text = String::new();
     for stack in stacks {
         if stacks.len() > 1 {
             let gap = if text.is_empty() { "" } else { "\n" };
             text.push_str(&format!("{gap}{}:\n", stack.profile));
         }
-        text.push_str(&one(stack));
+        text.push_str(&one(stack, width));
     }
     text
 }
@@ -38,8 +41,20 @@ pub fn plain(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String
     text
 }
 
-fn one(stack: &Stack) -> String {
-    let mut text = plain(&HEADER, stack.services.iter().map(row));
+fn one(stack: &Stack, width: Option<usize>) -> String {
+    let without = |left_out: &[&str]| {
+        let header: Vec<&str> = HEADER.into_iter().filter(|head| !left_out.contains(head)).collect();
+        let cells = |service| HEADER.iter().zip(row(service));
+        let shown = |service| {
+            cells(service)
+                .filter(|(head, _)| !left_out.contains(head))
+                .map(|(_, cell)| cell)
+        };
+        plain(&header, stack.services.iter().map(|service| shown(service).collect()))
+    };
+    let fits = |table: &String| width.is_none_or(|width| table.lines().all(|line| line.chars().count() <= width));
+    let mut tables = (0..DISPENSABLE.len()).map(|count| without(&DISPENSABLE[..count]));
+    let mut text = tables.find(fits).unwrap_or_else(|| without(&DISPENSABLE));
     for service in &stack.services {
         if let Some(reason) = &service.reason {
             // A long reason, such as a build's last lines, stays below its service.
