@@ -148,3 +148,32 @@ fn of_a_stack_that_does_not_run_the_logs_tell() {
         .prints(&["no stack is running", "web ! no luck", "web * ended with exit code 9"]);
     project.run(&["why", "wbe"]).code(1).says(&["did you mean `web`?"]);
 }
+
+#[test]
+fn a_service_that_ended_by_itself_is_told_with_what_keeps_it_down() {
+    let project = Project::new()
+        .service("coded", "exit 3", "stop_exit_codes = [3]")
+        .service("done", "exit 0", "autorestart = 'on-failure'")
+        .service("once", "exit 4", "autorestart = false");
+    project.run(&["dev", "-d"]).ok();
+    for (name, why) in [
+        (
+            "coded",
+            "not restarted: 3 is one of its `stop_exit_codes`; `cargo xtask start coded` starts it",
+        ),
+        (
+            "done",
+            "not restarted: it ended well (`autorestart = \"on-failure\"`); `cargo xtask start done`",
+        ),
+        (
+            "once",
+            "not restarted: `autorestart = false`; `cargo xtask start once` starts it",
+        ),
+    ] {
+        project.wait_status(name, "stopped");
+        project.run(&["why", name]).ok().prints(&[why]);
+    }
+    project.run(&["stop", "once"]).ok();
+    let why = project.run(&["why", "once"]).ok().prints(&["the user stopped it"]);
+    assert!(!why.stdout.contains("not restarted"), "{why}");
+}

@@ -13,7 +13,7 @@ use std::time::Duration;
 #[derive(Debug, Parser)]
 #[command(name = "xtask", bin_name = "cargo xtask", version, max_term_width = 110)]
 pub struct Cli {
-    /// The file that describes the stack; by default the nearest dev.toml upwards from here
+    /// The file that describes the stack; by default the nearest dev.toml upwards from here, else that of xtask's own workspace
     #[arg(short, long, global = true, value_name = "PATH")]
     pub file: Option<PathBuf>,
     /// When to use colour
@@ -42,7 +42,7 @@ pub enum Verb {
     Dev(Deferred<Dev>),
     /// Stop some services, or the whole stack and its supervisor
     Stop(Deferred<Stop>),
-    /// Start services that were stopped, and what they depend on
+    /// Start services that were stopped or gave up, and what they depend on
     Start(Deferred<Named>),
     /// Restart services by the present dev.toml
     Restart(Deferred<Restart>),
@@ -58,7 +58,7 @@ pub enum Verb {
     Logs(Deferred<Logs>),
     /// Show warnings and worse: structured lines by their level, and the stderr of the rest
     Errors(Deferred<Errors>),
-    /// Empty the log files
+    /// Empty the log files and remove the rotated ones
     Flush(Deferred<Some_>),
     /// Return when services are ready; fail naming those that are not, and why
     Wait(Deferred<Wait>),
@@ -82,7 +82,7 @@ pub enum Verb {
     Export(Deferred<Export>),
     /// Run this project's own checks: format, lints, tests, documents
     Ci,
-    /// Measure this build: restarts, starts, stops, memory, the watch
+    /// Measure this build: restarts, starts, stops, memory, the watch, logs
     Bench(Deferred<Bench>),
 }
 
@@ -143,7 +143,7 @@ pub struct Dev {
     /// The most time that may take, builds apart: 500ms, 10s, 5m, 1h, or milliseconds
     #[arg(long, value_name = "T", value_parser = parse_duration)]
     pub timeout: Option<Duration>,
-    /// Only these services
+    /// Only these services; what else they depend on is neither started nor waited for
     #[arg(long, value_name = "S", value_delimiter = ',')]
     pub only: Vec<String>,
     /// All but these services
@@ -208,7 +208,7 @@ pub struct Some_ {
 /// A verb that tells of one service; a glob may mean several.
 #[derive(Debug, Args)]
 pub struct One {
-    /// The service by name, glob or id
+    /// The service by name or id; a glob may mean several
     #[arg(value_name = "S")]
     pub service: String,
     /// Only this stack
@@ -298,7 +298,7 @@ pub struct Logs {
     /// Return after what is there
     #[arg(long)]
     pub no_follow: bool,
-    /// From then on: 5m ago, 10:30 or 10:30:15 (the last time the clock showed it), or 2026-11-23T10:30:15Z
+    /// From then on: 5m ago, 10:30 or 10:30:15 (the last time the clock showed it), 2026-11-23 10:30, or 2026-11-23T10:30:15Z
     #[arg(long, value_name = "T", value_parser = Moment::parse)]
     pub since: Option<Moment>,
     /// Up to then, and return; written like --since
@@ -339,7 +339,7 @@ pub struct Errors {
     /// How many lines, counted over all services together [default: 100; with --since all]
     #[arg(short = 'n', long, value_name = "N")]
     pub lines: Option<usize>,
-    /// From then on: 5m ago, 10:30 or 10:30:15 (the last time the clock showed it), or 2026-11-23T10:30:15Z
+    /// From then on: 5m ago, 10:30 or 10:30:15 (the last time the clock showed it), 2026-11-23 10:30, or 2026-11-23T10:30:15Z
     #[arg(long, value_name = "T", value_parser = Moment::parse)]
     pub since: Option<Moment>,
     /// One JSON object a line
@@ -375,7 +375,7 @@ pub struct Build {
 /// `bench`.
 #[derive(Debug, Args)]
 pub struct Bench {
-    /// Groups of measures; none means all
+    /// Groups of measures: restart, start, stop, idle, status, watch, logs; none means all
     #[arg(value_name = "NAME")]
     pub names: Vec<String>,
     /// How often each is measured [default: each its own number]

@@ -24,7 +24,7 @@ pub fn find_config(named: Option<&Path>, start: &Path) -> Result<PathBuf> {
     if let Some(named) = named {
         let path = start.join(named);
         let path = if path.is_dir() { path.join(CONFIG_FILE) } else { path };
-        return with_real_directory(&path);
+        return with_real_directory(&path).context("--file names the dev.toml to use");
     }
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
     let found = start

@@ -48,6 +48,7 @@ fn tell(workspace: &Workspace, known: Known<'_>) -> Result<String> {
         row: &row,
         details: &details,
         workspace: &workspace.place().workspace,
+        zone: jiff::tz::TimeZone::system(),
         shell: &shell,
     }))
 }

@@ -177,8 +177,10 @@ impl Session<'_> {
         let Ok((lines, _)) = reader::last(&selection, LAST_LINES) else {
             return;
         };
-        let text = ui::for_people(&selection).render(&lines);
-        ui::tell(String::from_utf8_lossy(&text).trim_end());
+        if !lines.is_empty() {
+            let text = ui::for_people(&selection).render(&lines);
+            ui::tell(String::from_utf8_lossy(&text).trim_end());
+        }
     }
 }
 

@@ -127,13 +127,20 @@ fn write(output: &Path, documents: &[Document]) -> Result<()> {
             if !missing.is_empty() {
                 let (path, names) = (path.display(), missing.join(", "));
                 ui::tell(&format!(
-                    "warning: {path} lacks {names}: add what they are, or remove the file and export again"
+                    "warning: {path} lacks {names}: add what is lacking, or remove the file and export again"
                 ));
             }
             continue;
         }
         write_atomically(&path, document.text.as_bytes())?;
         ui::print(&format!("{}\n", path.display()))?;
+        let to_fill_in = missing(&document.text, "");
+        if !to_fill_in.is_empty() {
+            let (path, names) = (path.display(), to_fill_in.join(", "));
+            ui::tell(&format!(
+                "note: fill in {names} in {path}; another export keeps the file"
+            ));
+        }
     }
     Ok(())
 }

@@ -95,7 +95,9 @@ fn hint(stacks: &[&Stack], pattern: &str) -> String {
         true => String::new(),
         false => did_you_mean(pattern, names.iter().map(String::as_str)),
     };
-    if nearest.is_empty() {
+    if stacks.iter().any(|stack| stack.profile == pattern) {
+        format!("; {pattern} is a profile: name it with -p")
+    } else if nearest.is_empty() {
         format!("; there is {}", names.into_iter().collect::<Vec<_>>().join(", "))
     } else {
         nearest
@@ -133,11 +135,22 @@ pub(super) fn refuse_new(workspace: &Workspace, running: &[Running], patterns: &
     let Some(config) = (!unknown.is_empty()).then(|| workspace.config().ok()).flatten() else {
         return Ok(());
     };
-    match unknown.into_iter().find(|name| config.services.contains_key(*name)) {
-        Some(name) => bail!(
-            "{name} is in dev.toml, but not in a running stack; `cargo xtask dev` starts it where the profile has it"
+    let Some(name) = unknown.into_iter().find(|name| config.services.contains_key(*name)) else {
+        return Ok(());
+    };
+    let has = |profile: &&str| {
+        let listed = config.services_of(profile);
+        listed.is_none_or(|listed| listed.iter().any(|service| service.value == *name))
+    };
+    let profiles: Vec<&str> = running.iter().map(|running| running.status.profile.as_str()).collect();
+    match profiles.iter().copied().find(has) {
+        Some(profile) => {
+            bail!("{name} is in dev.toml, but not in the running stack; `cargo xtask dev -p {profile}` adds it")
+        }
+        None => bail!(
+            "{name} is in dev.toml, but not in what runs: the services of {} are others",
+            profiles.join(", ")
         ),
-        None => Ok(()),
     }
 }
 

@@ -34,7 +34,7 @@ fn tell(workspace: &Workspace, known: &Known<'_>) -> Result<String> {
         now: clock::wall(),
         zone: jiff::tz::TimeZone::system(),
     };
-    let mut text = ui::why::headline(&known.label, &known.row, &known.details);
+    let mut text = ui::why::headline(&known.label, &known.row, &known.details, &look.zone);
     text += &ui::why::past_title(&known.details);
     let patterns = [known.row.name.clone()];
     let mut selection = logs::selection(workspace, Some(&known.running.status.profile), &patterns, &[])?;

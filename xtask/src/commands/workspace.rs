@@ -5,6 +5,7 @@ use crate::paths::{self, EVENTS_FILE, StackPaths};
 use crate::plan::{self, Invocation, Options, Plan, TaskPlan};
 use crate::process::scrub_cargo;
 use crate::tasks::fresh::Place;
+use crate::ui;
 use anyhow::{Context as _, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,10 @@ impl Workspace {
     pub(super) fn find(named: Option<&Path>) -> Result<Self> {
         let start = std::env::current_dir().context("failed to find the current directory; it may have been removed: go to one that exists, or name a file with --file")?;
         let file = paths::find_config(named, &start)?;
+        if named.is_none() && file.parent().is_none_or(|dir| !start.starts_with(dir)) {
+            let (file, start) = (file.display(), start.display());
+            ui::tell(&format!("using {file}: there is no dev.toml in {start} or above it"));
+        }
         let bytes = std::fs::read(&file).with_context(|| format!("failed to read {}", file.display()))?;
         let (text, not_text) = match String::from_utf8(bytes) {
             Ok(text) => (text, None),
@@ -144,8 +149,8 @@ pub(super) fn invocation(options: Options) -> Invocation {
             (Ok(name), Ok(value)) => {
                 shell.insert(name, value);
             }
-            (Ok(name), Err(_)) => crate::ui::tell(&format!("warning: {name} is not UTF-8 and is not passed on")),
-            (Err(_), _) => crate::ui::tell("warning: a variable whose name is not UTF-8 is not passed on"),
+            (Ok(name), Err(_)) => ui::tell(&format!("warning: {name} is not UTF-8 and is not passed on")),
+            (Err(_), _) => ui::tell("warning: a variable whose name is not UTF-8 is not passed on"),
         }
     }
     Invocation { shell, options }

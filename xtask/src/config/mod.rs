@@ -92,7 +92,7 @@ pub struct Profile {
     /// Variables for all its services.
     pub env: BTreeMap<String, EnvValue>,
     /// `.env` files for all its services.
-    pub env_file: Option<Vec<String>>,
+    pub env_file: Option<Vec<Located<String>>>,
     /// What it changes in services, by service; the place is that of the service's name.
     pub overrides: BTreeMap<String, Located<Service>>,
 }

@@ -27,7 +27,7 @@ pub struct Service {
     /// Variables, by name.
     pub env: BTreeMap<String, EnvValue>,
     /// `.env` files, weakest first.
-    pub env_file: Option<Vec<String>>,
+    pub env_file: Option<Vec<Located<String>>>,
     /// What restarts it when changed.
     pub watch: Option<Watch>,
     /// Quiet time after the last change.

@@ -47,22 +47,20 @@ pub(super) fn words(item: Item<'_, '_>) -> Option<Words> {
 }
 
 /// A path or a list of paths.
-pub(super) fn paths(item: Item<'_, '_>) -> Option<Vec<String>> {
-    const EXPECTED: &str = "a path or a list of paths";
-    if item.is_list() {
-        strings(item, EXPECTED)
-    } else {
-        item.checked(EXPECTED, not_empty).map(|path| vec![path])
-    }
+pub(super) fn paths(item: Item<'_, '_>) -> Option<Vec<Located<String>>> {
+    one_or_more(item, "a path or a list of paths")
 }
 
 /// A task or a list of tasks.
 pub(super) fn tasks(item: Item<'_, '_>) -> Option<Vec<Located<String>>> {
-    const EXPECTED: &str = "a task or a list of tasks";
+    one_or_more(item, "a task or a list of tasks")
+}
+
+fn one_or_more(item: Item<'_, '_>, expected: &'static str) -> Option<Vec<Located<String>>> {
     if item.is_list() {
-        return names(item, EXPECTED);
+        return names(item, expected);
     }
-    item.checked(EXPECTED, not_empty)
+    item.checked(expected, not_empty)
         .map(|value| vec![Located { value, at: item.at }])
 }
 

@@ -192,7 +192,7 @@ fn every_key_of_a_service_reaches_its_field() {
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into(),
-        env_file: Some(list(&[".env"])),
+        env_file: Some(vec![located(".env")]),
         watch: Some(Watch::Cwd),
         watch_delay: millis(0),
         ignore_watch: Some(list(&["*.md"])),
@@ -267,7 +267,10 @@ fn keys_with_several_forms_take_each() {
         service("stop_exit_codes = [0, 255]").stop_exit_codes,
         Some(vec![0, 255])
     );
-    assert_eq!(service("env_file = ['a', 'b']").env_file, Some(list(&["a", "b"])));
+    assert_eq!(
+        service("env_file = ['a', 'b']").env_file,
+        Some(vec![located("a"), located("b")])
+    );
     assert_eq!(
         service("build = ['t', 't']").build,
         Some(vec![located("t"), located("t")])

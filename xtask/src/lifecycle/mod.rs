@@ -17,6 +17,7 @@ pub use own_writes::{OwnWrites, Verdict};
 pub use schedule::Schedule;
 pub use step::step;
 
+use crate::config::units::format_size;
 use crate::policy::{BACKOFF_CLEARED_AFTER, Policy, Readiness};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -137,8 +138,13 @@ pub enum Cause {
     Changed(Files),
     /// This service, which it depends on, came back.
     Dependency(String),
-    /// Its tree's memory passed the limit.
-    Memory,
+    /// Its tree's memory passed the limit; both in bytes.
+    Memory {
+        /// What it was.
+        used: u64,
+        /// What it may be.
+        limit: u64,
+    },
     /// Its `cron_restart` was due.
     Schedule,
     /// Its `dev.toml` entry changed.
@@ -429,7 +435,13 @@ impl fmt::Display for Cause {
             Self::Changed(files) => write!(f, "{files}"),
             Self::Dependency(name) => write!(f, "{name} came back"),
             Self::Schedule => write!(f, "its schedule was due"),
-            Self::Memory => write!(f, "its memory passed the limit"),
+            Self::Memory { used, limit } => {
+                let (used, limit) = (format_size(*used), format_size(*limit));
+                write!(
+                    f,
+                    "its memory passed the limit: {used}, `max_memory_restart` is {limit}"
+                )
+            }
             Self::Configuration => write!(f, "its configuration changed"),
             Self::Command => write!(f, "asked by command"),
         }

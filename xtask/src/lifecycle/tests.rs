@@ -14,6 +14,8 @@ const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
+const MEMORY: Cause = Cause::Memory { used: 2, limit: 1 };
+
 fn policy() -> Policy {
     Policy {
         autorestart: Autorestart::Always,
@@ -129,7 +131,7 @@ fn what_is_given_up_comes_back_by_nobody_but_a_user_even_while_its_leftovers_end
             ..policy()
         });
         let run = RunId(play.runs);
-        play.take(Event::Exited(run, exit)).take(Event::Restart(Cause::Memory));
+        play.take(Event::Exited(run, exit)).take(Event::Restart(MEMORY));
         play.take(Event::TreeGone(run));
         assert_eq!(play.service.state, end);
         play.take(Event::Restart(Cause::Command));
@@ -155,7 +157,7 @@ fn a_stop_wins_over_retry_watch_and_restart_until_the_users_start() {
     assert_eq!(play.service.state, State::Stopped);
     for event in [
         Event::Changed(vec!["a".to_owned()]),
-        Event::Restart(Cause::Memory),
+        Event::Restart(MEMORY),
         Event::Restart(Cause::Schedule),
         Event::Restart(Cause::Dependency("db".to_owned())),
         Event::Built(Ok(())),
@@ -534,7 +536,7 @@ fn a_blocked_service_is_tried_at_once_when_the_user_asks_and_by_nobody_else() {
         (Event::Start, true),
         (Event::Restart(Cause::Command), true),
         (Event::Restart(Cause::Configuration), true),
-        (Event::Restart(Cause::Memory), false),
+        (Event::Restart(MEMORY), false),
         (Event::Restart(Cause::Schedule), false),
         (Event::Restart(Cause::Dependency("db".to_owned())), false),
     ] {
@@ -563,7 +565,7 @@ fn the_last_runs_are_remembered_with_who_ended_them() {
     });
     play.pass(ms(40)).crash(Exit::Code(1)).pass(ms(100));
     play.spawn();
-    play.take(Event::Restart(Cause::Memory))
+    play.take(Event::Restart(MEMORY))
         .take(Event::Halt)
         .crash(Exit::Signal(2));
     play.spawn();
@@ -581,7 +583,12 @@ fn the_last_runs_are_remembered_with_who_ended_them() {
         ends,
         [
             (101, ms(40), Exit::Code(1), None),
-            (102, ms(0), Exit::Signal(2), Some("its memory passed the limit")),
+            (
+                102,
+                ms(0),
+                Exit::Signal(2),
+                Some("its memory passed the limit: 2B, `max_memory_restart` is 1B")
+            ),
             (103, ms(5000), Exit::Signal(9), Some("stopped; killed")),
         ]
     );
@@ -610,7 +617,7 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
         Just(Event::Reset),
         Just(Event::Halt),
         Just(Event::Restart(Cause::Command)),
-        Just(Event::Restart(Cause::Memory)),
+        Just(Event::Restart(MEMORY)),
         Just(Event::Restart(Cause::Schedule)),
         Just(Event::Restart(Cause::Dependency("db".to_owned()))),
         Just(Event::Changed(vec!["a".to_owned()])),

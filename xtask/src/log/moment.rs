@@ -43,7 +43,7 @@ impl Moment {
                 return Ok(Moment::Clock(clock));
             }
         }
-        Err("write `5m` (ago), `10:30`, `10:30:15` or `2026-11-23T10:30:15Z`".to_owned())
+        Err("write `5m` (ago), `10:30`, `10:30:15`, `2026-11-23 10:30` or `2026-11-23T10:30:15Z`".to_owned())
     }
 
     /// The moment itself, for somebody in `zone` at `now`; what is out of range is the first there is.

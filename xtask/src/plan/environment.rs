@@ -1,7 +1,7 @@
 //! Where each variable of a service comes from, weakest first: `env_file`, the shell, the profile, the service, `-e`.
 //! Reads files only through the function it is given.
 
-use crate::config::{EnvValue, expand};
+use crate::config::{EnvValue, Located, Problem, expand};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -65,7 +65,7 @@ pub(super) struct Sources<'a> {
     pub(super) workspace: &'a Path,
     pub(super) shell: &'a BTreeMap<String, String>,
     /// The profile's files, then the service's.
-    pub(super) files: Vec<&'a String>,
+    pub(super) files: Vec<&'a Located<String>>,
     /// The profile's table, then the service's, then its override's.
     pub(super) tables: Vec<Table<'a>>,
     pub(super) set: &'a [(String, String)],
@@ -79,13 +79,24 @@ pub(super) struct Resolved {
     pub(super) origins: Origins,
     /// Variables that a file would set, were they not the shell's.
     pub(super) from_shell: Vec<String>,
+    /// What is wrong with the files.
+    pub(super) problems: Vec<Problem>,
 }
 
 /// Resolves the variables; what fails is added to `errors`, each with what it concerns.
 pub(super) fn own(sources: &Sources<'_>, read: ReadFile<'_>, errors: &mut Vec<String>) -> Resolved {
     let mut from_files = BTreeMap::new();
+    let mut problems = Vec::new();
     for file in &sources.files {
-        read_env_file(sources, file, read, &mut from_files, errors);
+        match read_env_file(sources, &file.value, read) {
+            Ok((path, pairs)) => {
+                from_files.extend(pairs.into_iter().map(|(name, value)| (name, (path.clone(), value))))
+            }
+            Err(message) => problems.push(Problem {
+                place: Some(file.at),
+                message,
+            }),
+        }
     }
     let lookup = |name: &str| {
         if let Some(number) = sources.instance.filter(|_| name == INSTANCE) {
@@ -125,29 +136,25 @@ pub(super) fn own(sources: &Sources<'_>, read: ReadFile<'_>, errors: &mut Vec<St
         own,
         origins,
         from_shell,
+        problems,
     }
 }
 
-fn read_env_file(
-    sources: &Sources<'_>,
-    file: &str,
-    read: ReadFile<'_>,
-    into: &mut BTreeMap<String, (PathBuf, String)>,
-    errors: &mut Vec<String>,
-) {
+/// Names and values, as a file has them.
+type Pairs = Vec<(String, String)>;
+
+/// The file and what it sets; what is wrong with it.
+fn read_env_file(sources: &Sources<'_>, file: &str, read: ReadFile<'_>) -> Result<(PathBuf, Pairs), String> {
     let shell = |name: &str| sources.shell.get(name).cloned();
-    let path = match expand::expand_argument(file, &shell) {
-        Ok(path) => super::below(sources.workspace, &path),
-        Err(why) => return errors.push(format!("env_file {file}: {why}")),
-    };
-    match read(&path) {
-        Err(why) => errors.push(format!(
-            "failed to read env_file {}: {why}; it must be a text that can be read: create or mend it, or take it out of `env_file`",
-            path.display()
-        )),
-        Ok(text) => match crate::config::env_file::parse(&text) {
-            Ok(pairs) => into.extend(pairs.into_iter().map(|(name, value)| (name, (path.clone(), value)))),
-            Err((line, why)) => errors.push(format!("{}:{line}: {why}", path.display())),
-        },
-    }
+    let path = expand::expand_argument(file, &shell).map_err(|why| format!("env_file {file}: {why}"))?;
+    let path = super::below(sources.workspace, &path);
+    let text = read(&path).map_err(|why| {
+        let path = path.display();
+        format!(
+            "failed to read env_file {path}: {why}; it must be a text that can be read: create or mend it, or take it out of `env_file`"
+        )
+    })?;
+    let pairs = crate::config::env_file::parse(&text);
+    let pairs = pairs.map_err(|(line, why)| format!("env_file {}:{line}: {why}", path.display()))?;
+    Ok((path, pairs))
 }

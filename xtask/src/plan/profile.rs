@@ -10,7 +10,7 @@ pub(super) struct Profile {
     pub(super) services: Option<Vec<String>>,
     pub(super) build: Option<Vec<String>>,
     pub(super) env: BTreeMap<String, EnvValue>,
-    pub(super) env_file: Vec<String>,
+    pub(super) env_file: Vec<Located<String>>,
     pub(super) overrides: BTreeMap<String, config::Service>,
 }
 

@@ -4,7 +4,7 @@
 use super::environment::{self, ReadFile, Resolved, Sources, Table};
 use super::profile::Profile;
 use super::{Dependency, Invocation, Plan, ServicePlan, TaskPlan, base_name, below};
-use crate::config::{self, Config, Problem, Problems};
+use crate::config::{self, Autorestart, Condition, Config, Located, Problem, Problems};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -54,6 +54,7 @@ pub fn resolve(
         );
     }
     resolver.link(&mut services, &listed, &instances);
+    resolver.let_complete(&mut services, &resolved);
     let builds = resolver.builds(&resolved, &services);
     resolver.unique_logs(&services);
     resolver.foreign_logs(&services, file, &[&state_dir, &state_dir.join(&name)]);
@@ -214,25 +215,26 @@ impl<'a> Resolver<'a> {
 
     /// The variables that differ from the shell's, and where each comes from.
     pub(super) fn own_environment(
-        &self,
-        files: Vec<&String>,
+        &mut self,
+        files: Vec<&Located<String>>,
         tables: Vec<Table<'_>>,
         instance: Option<u32>,
         errors: &mut Vec<String>,
     ) -> Resolved {
         let (workspace, shell, set) = (self.workspace, &self.invocation.shell, &self.invocation.options.set);
-        environment::own(
-            &Sources {
-                workspace,
-                shell,
-                files,
-                tables,
-                set,
-                instance,
-            },
-            self.read,
-            errors,
-        )
+        let sources = Sources {
+            workspace,
+            shell,
+            files,
+            tables,
+            set,
+            instance,
+        };
+        let mut resolved = environment::own(&sources, self.read, errors);
+        for problem in std::mem::take(&mut resolved.problems) {
+            self.problem(problem.place, problem.message);
+        }
+        resolved
     }
 
     /// Makes the written `depends_on` name what runs: instances for their service, left-out services not at all.
@@ -254,6 +256,37 @@ impl<'a> Resolver<'a> {
                 }
             }
             service.depends_on = linked;
+        }
+    }
+
+    /// What somebody awaits the completion of is not started again after it has ended well, unless it is told to be: then nobody would
+    /// ever see its completion.
+    fn let_complete(&mut self, services: &mut [ServicePlan], profile: &Profile) {
+        let awaits = |service: &ServicePlan| {
+            let completed = |dependency: &&Dependency| dependency.condition == Condition::Completed;
+            let awaited = service.depends_on.iter().filter(completed);
+            let pairs = awaited.map(|dependency| (dependency.name.clone(), service.name.clone()));
+            pairs.collect::<Vec<_>>()
+        };
+        let awaited: BTreeMap<String, String> = services.iter().flat_map(awaits).collect();
+        for service in services {
+            let Some(by) = awaited.get(&service.name) else { continue };
+            let policy = &mut service.policy;
+            if policy.autorestart != Autorestart::Always || !policy.stop_exit_codes.is_empty() {
+                continue;
+            }
+            let base = base_name(self.config, &service.name);
+            let over = profile.overrides.get(base).and_then(|over| over.autorestart);
+            let written = over.or_else(|| self.config.services.get(base)?.autorestart);
+            if written.is_none() {
+                policy.autorestart = Autorestart::OnFailure;
+                continue;
+            }
+            let message = format!(
+                "[services.{base}] `{by}` waits until it is completed, which never is with `autorestart = true`; \
+                 set it to false or \"on-failure\""
+            );
+            self.problem(self.place_of(base), message);
         }
     }
 

@@ -59,7 +59,7 @@ impl Resolver<'_> {
             .collect()
     }
 
-    fn task(&self, name: &str, task: &config::Task, profile: &Profile, errors: &mut Vec<String>) -> TaskPlan {
+    fn task(&mut self, name: &str, task: &config::Task, profile: &Profile, errors: &mut Vec<String>) -> TaskPlan {
         let tables = vec![Table(Origin::Profile, &profile.env), Table(Origin::Service, &task.env)];
         let Resolved { own, from_shell, .. } =
             self.own_environment(profile.env_file.iter().collect(), tables, None, errors);

@@ -287,18 +287,43 @@ fn everything_wrong_is_told_at_once() {
         .shell(&[("PORT", "high")])
         .file("/ws/bad.env", "A='x\n")
         .problems();
-    assert_eq!(problems.len(), 3, "{problems:?}");
     assert_eq!(
-        problems[..2],
+        problems,
         [
-            "[services.web] failed to read env_file /ws/no.env: no such file; it must be a text that can be read: create or mend it, or take it out of `env_file`",
             "[services.web] ports: `high` is not a port; use 1 to 65535",
+            "failed to read env_file /ws/no.env: no such file; it must be a text that can be read: create or mend it, or take it out of `env_file`",
+            "env_file /ws/bad.env:1: the quote `'` is not closed",
         ]
     );
+}
+
+#[test]
+fn a_missing_env_file_of_a_profile_is_told_once_where_it_is_written() {
+    let text = "[services.web]\nscript = \"serve\"\n[services.api]\nscript = \"serve\"\n\
+                [profiles.dev]\nenv_file = [\"no.env\"]";
+    let problems = case(text).resolve().unwrap_err().to_string();
     assert!(
-        problems[2].starts_with("[services.api] /ws/bad.env:1: "),
-        "{problems:?}"
+        problems.starts_with("dev.toml:6:13: failed to read env_file /ws/no.env"),
+        "{problems}"
     );
+    assert_eq!(problems.lines().count(), 1, "{problems}");
+}
+
+#[test]
+fn what_is_awaited_as_completed_ends_when_it_has_ended_well_unless_it_is_told_to_restart() {
+    let case_of = |keys: &str| {
+        case(&format!(
+            "[services.migrate]\nscript = \"migrate\"\n{keys}\n\
+             [services.web]\nscript = \"serve\"\ndepends_on = {{ migrate = \"completed\" }}"
+        ))
+    };
+    let autorestart = |keys: &str| case_of(keys).plan().services[0].policy.autorestart;
+    assert_eq!(autorestart(""), Autorestart::OnFailure);
+    assert_eq!(autorestart("autorestart = false"), Autorestart::Never);
+    assert_eq!(autorestart("stop_exit_codes = [0]"), Autorestart::Always);
+    let problems = case_of("autorestart = true").resolve().unwrap_err().to_string();
+    let expected = "dev.toml:1:11: [services.migrate] `web` waits until it is completed, which never is";
+    assert!(problems.starts_with(expected), "{problems}");
 }
 
 #[test]

@@ -49,11 +49,13 @@ enum Stage {
     Recording,
 }
 
-/// A task that succeeded.
-pub(super) struct Built {
+/// The last run of a task that came to its end.
+pub(super) struct Ran {
     task: TaskPlan,
     began: Monotonic,
     ended: Monotonic,
+    /// How it failed.
+    failure: Option<String>,
 }
 
 /// A task's processes: it is over when they are gone and its output is read.
@@ -156,17 +158,26 @@ impl Supervisor {
         build.turn = turn;
         let task = build.task.clone();
         let asked = build.asked;
-        let done = |built: &Built| built.task == task && asked < built.began;
-        let stale = match look {
-            // Without inputs nothing tells that it is fresh; but it was run for another service, and since the change.
-            Look::Stale(_) if task.inputs.is_empty() && self.built.get(&task.name).is_some_and(done) => None,
-            Look::Stale(stale) => Some(stale),
-            Look::Fresh => None,
+        // It was run for another service, and since the change.
+        let ran = self
+            .ran
+            .get(&task.name)
+            .filter(|ran| ran.task == task && asked < ran.began);
+        let failure = ran.and_then(|ran| ran.failure.clone());
+        let stale = match (look, failure) {
+            (Look::Stale(_), Some(failure)) => {
+                self.builds.remove(&id);
+                return Some(Event::Built(Err(failure)));
+            }
+            // Of a task with inputs these tell whether it is fresh.
+            (Look::Stale(stale), None) if ran.is_none() || !task.inputs.is_empty() => stale,
+            (Look::Stale(_), None) | (Look::Fresh, _) => {
+                self.note_of(id, &format!("task {} is fresh, skipped", task.name), now);
+                return self.task_after(id);
+            }
         };
-        let Some(stale) = stale else {
-            self.note_of(id, &format!("task {} is fresh, skipped", task.name), now);
-            return self.task_after(id);
-        };
+        // What the last run has left is no longer what is there.
+        self.ran.remove(&task.name);
         let begun = stale.begin().map_err(|error| format!("{error:#}"));
         let spawned = begun.and_then(|()| self.spawn_build(id, run, &task).map_err(|error| error.to_string()));
         if let Err(error) = spawned {
@@ -259,27 +270,31 @@ impl Supervisor {
         let Stage::Running(running) = std::mem::replace(&mut build.stage, Stage::Recording) else {
             return None;
         };
-        if running.exit == Some(Exit::Code(0)) {
-            let (run, stale) = (build.run, running.stale);
-            let built = Built {
-                task: build.task.clone(),
-                began: running.began,
-                ended: now.monotonic,
-            };
-            self.built.insert(built.task.name.clone(), built);
-            if let Err(error) = self.aside(id, run, move || BuildNews::Recorded(stale.succeeded())) {
-                let unrecorded = BuildNews::Recorded(Err(anyhow::anyhow!(no_thread(&error))));
-                send(&self.sender, Message::Build(id, run, unrecorded));
-            }
-            return None;
+        let Running {
+            began,
+            exit,
+            lines,
+            stale,
+            ..
+        } = *running;
+        let (run, task) = (build.run, build.task.clone());
+        let failure = failure(&task, exit, lines.unwrap_or_default());
+        let ran = Ran {
+            task,
+            began,
+            ended: now.monotonic,
+            failure: failure.clone(),
+        };
+        self.ran.insert(ran.task.name.clone(), ran);
+        if let Some(failure) = failure {
+            self.builds.remove(&id);
+            return Some(Event::Built(Err(failure)));
         }
-        let how = running
-            .exit
-            .map_or_else(|| "an unknown end".to_owned(), |exit| exit.to_string());
-        let mut tail = vec![format!("task {} ended with {how}", build.task.name)];
-        tail.extend(running.lines.unwrap_or_default());
-        self.builds.remove(&id);
-        Some(Event::Built(Err(tail.join("\n"))))
+        if let Err(error) = self.aside(id, run, move || BuildNews::Recorded(stale.succeeded())) {
+            let unrecorded = BuildNews::Recorded(Err(anyhow::anyhow!(no_thread(&error))));
+            send(&self.sender, Message::Build(id, run, unrecorded));
+        }
+        None
     }
 
     fn recorded(&mut self, id: ServiceId, run: RunId, result: anyhow::Result<()>, now: Now) -> Option<Event> {
@@ -295,7 +310,7 @@ impl Supervisor {
     fn task_after(&mut self, id: ServiceId) -> Option<Event> {
         let Build { task, left, asked, .. } = self.builds.remove(&id)?;
         // The next one is to see what this one wrote.
-        let wrote = self.built.get(&task.name).map(|built| built.ended);
+        let wrote = self.ran.get(&task.name).map(|ran| ran.ended);
         self.next_task(id, left, wrote.map_or(asked, |wrote| wrote.max(asked)))
     }
 
@@ -309,6 +324,16 @@ impl Supervisor {
         let name = self.fleet.get(id).map(|member| member.plan.name.as_str());
         self.note(now.wall, name, text);
     }
+}
+
+/// How a task failed, with its last lines.
+fn failure(task: &TaskPlan, exit: Option<Exit>, lines: Vec<String>) -> Option<String> {
+    if exit == Some(Exit::Code(0)) {
+        return None;
+    }
+    let how = exit.map_or_else(|| "an unknown end".to_owned(), |exit| exit.to_string());
+    let first = format!("task {} ended with {how}", task.name);
+    Some([vec![first], lines].concat().join("\n"))
 }
 
 fn no_thread(error: &io::Error) -> String {

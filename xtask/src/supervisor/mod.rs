@@ -64,8 +64,8 @@ struct Supervisor {
     fleet: Fleet,
     runs: BTreeMap<RunId, launch::LiveRun>,
     builds: HashMap<ServiceId, builds::Build>,
-    /// The last success of each task, by its name.
-    built: HashMap<String, builds::Built>,
+    /// The last run of each task that came to its end, by the task's name.
+    ran: HashMap<String, builds::Ran>,
     work: trees::Work,
     /// The last look at the processes failed: when the next one is due.
     blind_until: Option<Monotonic>,
@@ -163,7 +163,7 @@ impl Supervisor {
             fleet: Fleet::default(),
             runs: BTreeMap::new(),
             builds: HashMap::new(),
-            built: HashMap::new(),
+            ran: HashMap::new(),
             work: trees::Work::default(),
             blind_until: None,
             held: Vec::new(),

@@ -180,7 +180,8 @@ fn describe(holder: &Holder, stack: Option<&Stack>) -> String {
     let Some(pid) = holder.pid else {
         return "a process of another user".to_owned();
     };
-    let whole = escape::printable(&holder.command);
+    // A script on the command line has lines.
+    let whole = escape::printable(&holder.command.replace(['\n', '\t'], " "));
     let mut command: String = whole.chars().take(COMMAND_SHOWN).collect();
     if command.len() < whole.len() {
         command.push('…');

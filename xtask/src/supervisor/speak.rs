@@ -71,6 +71,10 @@ impl Supervisor {
                     member.plan.name
                 )
             }
+            Some(reason) if member.service.state == State::Errored => format!(
+                "it does not run ({status}: {reason}); `cargo xtask start {}` tries again",
+                member.plan.name
+            ),
             Some(reason) => format!("it does not run ({status}: {reason})"),
             None => format!("it does not run ({status})"),
         }

@@ -193,7 +193,7 @@ impl Supervisor {
         for ((id, limit, _), members) in limited.iter().zip(&members) {
             let used = process::usage(members).memory;
             if used > *limit {
-                self.happen(*id, Event::Restart(Cause::Memory), now);
+                self.happen(*id, Event::Restart(Cause::Memory { used, limit: *limit }), now);
             }
         }
     }

@@ -4,6 +4,7 @@ use crate::config::units::{format_duration, format_size};
 use crate::ipc::protocol::{Details, ServiceStatus};
 use crate::plan::secret::Mask;
 use crate::plan::{Origin, Probe, view};
+use jiff::tz::TimeZone;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,8 @@ pub struct Described<'a> {
     pub details: &'a Details,
     /// Where `dev.toml` is.
     pub workspace: &'a Path,
+    /// Where the reader is.
+    pub zone: TimeZone,
     /// The shell's variables that flow through.
     pub shell: &'a BTreeMap<String, String>,
 }
@@ -58,6 +61,9 @@ pub fn render(what: &Described<'_>) -> String {
     text
 }
 
+/// The keys whose numbers are bytes.
+const SIZES: [&str; 2] = ["max_size", "max_memory_restart"];
+
 type Facts = Vec<(String, String)>;
 
 fn fact(name: &str, value: impl Into<String>) -> (String, String) {
@@ -73,7 +79,7 @@ fn present(what: &Described<'_>, mask: &Mask) -> Facts {
         facts.push(fact("pid", pid.to_string()));
         facts.push(fact("ready", if row.ready { "yes" } else { "no" }));
         let ports: Vec<String> = row.ports.iter().map(u16::to_string).collect();
-        facts.push(fact("listens on", ports.join(", ")));
+        facts.extend((!ports.is_empty()).then(|| fact("listens on", ports.join(", "))));
         facts.extend(row.memory_bytes.map(|bytes| fact("memory", format_size(bytes))));
         facts.extend(
             row.uptime_ms
@@ -89,7 +95,8 @@ fn present(what: &Described<'_>, mask: &Mask) -> Facts {
             .as_ref()
             .map(|cause| fact("last restart", cause.as_str())),
     );
-    facts.extend(what.details.scheduled.as_ref().map(|at| fact("scheduled", at.as_str())));
+    let scheduled = what.details.scheduled.as_ref().filter(|_| what.details.wanted);
+    facts.extend(scheduled.map(|at| fact("scheduled", super::why::local(at, &what.zone))));
     if !what.details.needed_by.is_empty() {
         facts.push(fact("needed by", what.details.needed_by.join(", ")));
     }
@@ -105,6 +112,9 @@ fn options(what: &Described<'_>, mask: &Mask) -> Facts {
         let told = keys.iter().filter(|(key, _)| !own.contains(&key.as_str()));
         facts.extend(told.map(|(key, value)| match value {
             Value::String(text) => fact(key, text.as_str()),
+            Value::Number(bytes) if SIZES.contains(&key.as_str()) => {
+                fact(key, bytes.as_u64().map_or_else(|| bytes.to_string(), format_size))
+            }
             other => fact(key, other.to_string()),
         }));
     }

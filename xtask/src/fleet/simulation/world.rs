@@ -269,7 +269,7 @@ impl World {
             3 => Event::Restart(Cause::Command),
             4 | 5 => Event::Changed(vec!["src/main.rs".to_owned()]),
             6 => Event::Reset,
-            7 => return self.happen(one, Event::Restart(Cause::Memory)),
+            7 => return self.happen(one, Event::Restart(Cause::Memory { used: 2, limit: 1 })),
             _ => Event::Kill,
         };
         let chosen = if self.dice.one_in(6) { ids } else { vec![one] };
