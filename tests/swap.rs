@@ -232,6 +232,46 @@ fn the_last_lines_of_a_failed_build_are_in_the_reason_and_in_the_log_and_it_stay
 }
 
 #[test]
+fn each_of_the_last_lines_of_a_failed_build_has_a_row_of_its_own() {
+    let project = watched("build = \"compile\"").file("said", "").toml(
+        "[tasks.compile]\nscript = \"sh\"\nargs = ['-c', 'if [ -s said ]; then cat said; exit 4; fi']\n\
+         [profiles.dev]\nservices = [\"web\"]",
+    );
+    project.up();
+    let following = project.start(&["logs"]);
+    following.wait_for("ready after");
+    let said = ["generating", "error[E0308]: in \"C:\\new\"", "  --> src/main.rs"];
+    project.write("said", &said.join("\n"));
+    project.write("src/main.rs", "broken");
+    following.wait_for("--> src/main.rs");
+    following.press_ctrl_c();
+    let first = "build failed: task compile ended with exit code 4";
+    let rows: String = [first]
+        .iter()
+        .chain(&said)
+        .map(|row| format!("web * {row}\n"))
+        .collect();
+    following.wait().prints(&[&rows]);
+    project.run(&["logs", "web", "--no-follow"]).ok().prints(&[&rows]);
+    // An event that matches in any of its lines is shown whole, and only it.
+    let found = project.run(&["logs", "web", "--no-follow", "--grep", "^error"]).ok();
+    assert_eq!(found.stdout, rows);
+    let found = project
+        .run(&["logs", "web", "--no-follow", "--grep", "^error", "--json"])
+        .ok();
+    let text = format!("{first}\n{}", said.join("\n"));
+    let event: crate::support::Value = serde_json::from_str(&found.stdout).unwrap();
+    assert_eq!(event["text"], text.as_str(), "{found}");
+    let described = project.run(&["describe", "web"]).ok();
+    let reason = described.stdout.lines().find(|row| row.ends_with(first)).unwrap();
+    let below = format!("\n{}", " ".repeat(reason.len() - first.len()));
+    described.prints(&[&text.replace('\n', &below)]);
+    let events = project.events();
+    let written = r#"code 4\ngenerating\nerror[E0308]: in "C:\\new"\n  --> src/main.rs"#;
+    assert!(events.lines().any(|line| line.ends_with(written)), "{events}");
+}
+
+#[test]
 fn a_newer_change_cancels_the_running_build_with_all_its_processes() {
     let project = watched("build = \"compile\"").toml(
         "[tasks.compile]\nscript = \"sh\"\n\

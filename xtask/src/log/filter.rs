@@ -24,8 +24,16 @@ impl Filter {
     /// Whether a line with this text is wanted; a `\r` at its end is none of it.
     pub fn keeps(&self, stream: LineStream, text: &[u8]) -> bool {
         let text = text.strip_suffix(b"\r").unwrap_or(text);
-        let says = |pattern: &Regex| pattern.is_match(&escape::strip(text));
+        let says = |pattern: &Regex| says(pattern, stream, &escape::strip(text));
         self.pattern.as_ref().is_none_or(says) && self.level.is_none_or(|least| level(stream, text) >= Some(least))
+    }
+}
+
+/// Whether a pattern is found. Each line of an event is one to it, as it is to whoever sees them.
+fn says(pattern: &Regex, stream: LineStream, text: &[u8]) -> bool {
+    match stream {
+        LineStream::Event => text.split(|byte| *byte == b'\n').any(|row| pattern.is_match(row)),
+        LineStream::Out | LineStream::Err => pattern.is_match(text),
     }
 }
 
@@ -102,5 +110,17 @@ mod tests {
             "a line may end as on Windows"
         );
         assert!(Filter::default().keeps(LineStream::Out, b""));
+    }
+
+    #[test]
+    fn a_pattern_finds_an_event_by_any_of_its_lines() {
+        for (pattern, kept) in [("^build failed", true), ("^error: x$", true), ("failed.*x", false)] {
+            let filter = Filter {
+                level: None,
+                pattern: Regex::new(pattern).ok(),
+            };
+            let text = b"build failed: task gen\nerror: x\nat main";
+            assert_eq!(filter.keeps(LineStream::Event, text), kept, "{pattern}");
+        }
     }
 }

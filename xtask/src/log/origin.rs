@@ -2,6 +2,7 @@
 //!
 //! Turns the bytes of whole lines into [`Line`]s. It reads no file.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -94,7 +95,7 @@ impl Origin {
     /// A line of this origin; none when it is not wanted.
     pub(super) fn line(&self, stamp: Timestamp, text: &[u8], end: End) -> Option<Line> {
         let (service, stream, text) = match &self.kind {
-            Kind::Service(service, stream) => (service.clone(), *stream, text),
+            Kind::Service(service, stream) => (service.clone(), *stream, Cow::Borrowed(text)),
             Kind::Events(wanted) => {
                 let (service, text) = events::parse_event(text);
                 let unwanted = wanted
@@ -112,13 +113,12 @@ impl Origin {
                 (service.into(), LineStream::Event, text)
             }
         };
-        let line = || Line {
+        self.filter.keeps(stream, &text).then(|| Line {
             stamp,
             service,
             stream,
-            text: text.to_vec(),
+            text: text.into_owned(),
             end,
-        };
-        self.filter.keeps(stream, text).then(line)
+        })
     }
 }

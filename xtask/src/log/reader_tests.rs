@@ -135,7 +135,7 @@ fn lines_of_all_logs_and_events_stand_in_the_order_of_time() {
         ("", LineStream::Event, "stack is up"),
         ("web", LineStream::Out, "web 2"),
         ("web", LineStream::Out, "web 2 too"),
-        ("db", LineStream::Event, "started\\nwell"),
+        ("db", LineStream::Event, "started\nwell"),
         ("db", LineStream::Err, "db 4"),
         ("web", LineStream::Out, "web 5"),
     ];

@@ -63,7 +63,7 @@ pub struct Line {
     pub service: Arc<str>,
     /// Which of its outputs.
     pub stream: LineStream,
-    /// The bytes as they were written, without stamp and newline.
+    /// The bytes as they were written, without stamp and newline. Only an event's may hold line breaks.
     pub text: Vec<u8>,
     /// How it ends.
     pub end: End,

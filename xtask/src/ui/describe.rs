@@ -1,4 +1,4 @@
-//! What `describe` says: one fact a line, in the words of `dev.toml`; nothing that looks secret.
+//! What `describe` says: one fact a line (of a reason all its lines), in the words of `dev.toml`; nothing that looks secret.
 
 use crate::config::units::{format_duration, format_size};
 use crate::ipc::protocol::{Details, ServiceStatus};
@@ -54,8 +54,7 @@ pub fn render(what: &Described<'_>) -> String {
             .max()
             .unwrap_or_default();
         for (name, value) in facts {
-            text += format!("  {name:width$}  {value}").trim_end();
-            text.push('\n');
+            text += &rows(&name, width, &value);
         }
     }
     text
@@ -64,8 +63,20 @@ pub fn render(what: &Described<'_>) -> String {
 /// The keys whose numbers are bytes.
 const SIZES: [&str; 2] = ["max_size", "max_memory_restart"];
 
+/// A fact, and the further lines of its value below the first one.
+fn rows(name: &str, width: usize, value: &str) -> String {
+    let mut text = String::new();
+    let names = std::iter::once(name).chain(std::iter::repeat(""));
+    for (name, line) in names.zip(value.split('\n')) {
+        text += format!("  {name:width$}  {line}").trim_end();
+        text.push('\n');
+    }
+    text
+}
+
 type Facts = Vec<(String, String)>;
 
+/// A fact of one line: what belongs to it looks like no other fact.
 fn fact(name: &str, value: impl Into<String>) -> (String, String) {
     (name.to_owned(), value.into().replace('\n', "\\n"))
 }
@@ -74,7 +85,9 @@ fn fact(name: &str, value: impl Into<String>) -> (String, String) {
 fn present(what: &Described<'_>, mask: &Mask) -> Facts {
     let row = what.row;
     let mut facts = vec![fact("id", row.id.to_string()), fact("status", row.status.as_str())];
-    facts.extend(row.reason.as_ref().map(|reason| fact("reason", mask.text(reason))));
+    // As in `status` and `why`: the last lines of a failed build are to be read.
+    let reason = row.reason.as_ref().map(|reason| mask.text(reason));
+    facts.extend(reason.map(|reason| ("reason".to_owned(), reason.trim_end().to_owned())));
     if let Some(pid) = row.pid {
         facts.push(fact("pid", pid.to_string()));
         facts.push(fact("ready", if row.ready { "yes" } else { "no" }));
@@ -188,4 +201,16 @@ fn variables(what: &Described<'_>, mask: &Mask) -> Facts {
         );
     }
     all.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn further_lines_stand_below_the_first() {
+        let shown = rows("reason", 7, "build failed: no\n\n  --> a.rs");
+        assert_eq!(shown, "  reason   build failed: no\n\n             --> a.rs\n");
+        assert_eq!(rows("port", 7, ""), "  port\n");
+    }
 }

@@ -50,7 +50,7 @@ const NAMES: [AnsiColor; 10] = [
 ];
 
 /// Appends `line` and a newline to `into`: `server | text`, with `!` for the bar where it is standard error, and `*` for an event; on a
-/// terminal the local time comes first.
+/// terminal the local time comes first. The further lines of an event, and of an error's stack, have rows of their own.
 pub fn render(line: &Line, options: &RenderOptions, into: &mut Vec<u8>) {
     if options.terminal {
         Painter(options.colour).put(into, Style::new().dimmed(), time(line, options).as_bytes());
@@ -60,14 +60,36 @@ pub fn render(line: &Line, options: &RenderOptions, into: &mut Vec<u8>) {
     let fields = (options.terminal && line.stream != LineStream::Event).then(|| structured::fields(&line.text));
     match fields.flatten() {
         Some(fields) => structured_text(line, fields, options, into),
-        None if line.stream == LineStream::Event && options.highlight.is_none() => {
-            let mut text = Vec::new();
-            plain_text(&line.text, options, &mut text);
-            Painter(options.colour).put(into, event_style(&line.text), &text);
-        }
+        None if line.stream == LineStream::Event => event_text(line, options, into),
         None => plain_text(&line.text, options, into),
     }
     into.push(b'\n');
+}
+
+/// What happened, each of its lines in a row of its own: a failed build's last lines tell more apart than in one.
+fn event_text(line: &Line, options: &RenderOptions, into: &mut Vec<u8>) {
+    // The colour of what matches would end that of the event.
+    let style = match &options.highlight {
+        Some(_) => Style::new(),
+        None => event_style(&line.text),
+    };
+    for (place, row) in line.text.split(|byte| *byte == b'\n').enumerate() {
+        if place > 0 {
+            row_below(line, options, into);
+        }
+        let mut text = Vec::new();
+        plain_text(row, options, &mut text);
+        Painter(options.colour).put(into, style, &text);
+    }
+}
+
+/// Begins another row of `line`: its name and mark again, and nothing where its time stands.
+fn row_below(line: &Line, options: &RenderOptions, into: &mut Vec<u8>) {
+    into.push(b'\n');
+    if options.terminal {
+        into.resize(into.len() + time(line, options).len() + 1, b' ');
+    }
+    name_and_mark(line, options, into);
 }
 
 /// Red where something broke, yellow where something is not as wanted, green where it is again.
@@ -181,9 +203,7 @@ fn structured_text(line: &Line, mut fields: Map<String, Value>, options: &Render
         shown_text(text.as_bytes(), options, into);
     }
     for row in stack.iter().flat_map(|stack| stack.lines()) {
-        into.push(b'\n');
-        into.resize(into.len() + time(line, options).len() + 1, b' ');
-        name_and_mark(line, options, into);
+        row_below(line, options, into);
         shown_text(row.as_bytes(), options, into);
     }
 }
@@ -491,6 +511,24 @@ mod tests {
     }
 
     #[test]
+    fn further_lines_of_an_event_stand_below_its_first() {
+        let line = line(LineStream::Event, b"build failed: no\n  --> src/a.rs\n\nerror\x1b[2J");
+        let plain = "web    * build failed: no\nweb    *   --> src/a.rs\nweb    * \nweb    * error\n";
+        assert_eq!(shown(&line, &options(false, false)), plain);
+        let on_terminal = plain.replace("web ", "             web ");
+        let on_terminal = on_terminal.replacen("             ", "09:15:02.123 ", 1);
+        assert_eq!(shown(&line, &options(true, false)), on_terminal);
+        let coloured = shown(&line, &options(true, true));
+        for row in ["build failed: no", "  --> src/a.rs", "error"] {
+            assert!(coloured.contains(&format!(" \x1b[31m{row}\x1b[0m\n")), "{coloured:?}");
+        }
+        let mut matching = options(false, true);
+        matching.highlight = Regex::new("^error").ok();
+        assert!(shown(&line, &matching).ends_with(" \x1b[1m\x1b[31merror\x1b[0m\n"));
+        assert_eq!(json(&line)["text"], "build failed: no\n  --> src/a.rs\n\nerror\x1b[2J");
+    }
+
+    #[test]
     fn json_has_the_fields_that_scripts_read() {
         let plain = json(&line(LineStream::Err, b"caf\xe9"));
         let expected =
@@ -506,6 +544,14 @@ mod tests {
             render(&line(LineStream::Out, &text), &options(true, false), &mut bytes);
             bytes.pop();
             prop_assert!(bytes.iter().all(|&byte| !is_control(byte) || byte == b'\t'));
+        }
+
+        #[test]
+        fn every_row_of_an_event_has_its_name_and_nothing_that_moves_the_cursor(text in prop::collection::vec(any::<u8>(), 0..60)) {
+            let rows = shown(&line(LineStream::Event, &text), &options(true, false));
+            prop_assert_eq!(rows.matches('\n').count(), 1 + text.iter().filter(|byte| **byte == b'\n').count());
+            prop_assert!(rows.split_terminator('\n').all(|row| row.contains("web    * ")), "{rows:?}");
+            prop_assert!(rows.bytes().all(|byte| !is_control(byte) || byte == b'\t' || byte == b'\n'), "{rows:?}");
         }
 
         #[test]
