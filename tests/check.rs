@@ -313,3 +313,31 @@ fn help_names_every_verb() {
         );
     }
 }
+
+#[test]
+fn what_only_a_profile_shows_is_told_together_with_the_rest() {
+    let project = Project::new().file(
+        "dev.toml",
+        "[services.web]\nscript = 'web'\nwatchh = true\nenv_file = 'gone.env'\n\
+         [services.api]\nscript = 'api'\nout_file = 'one.log'\n\
+         [services.job]\nscript = 'job'\nout_file = 'one.log'\n",
+    );
+    for verb in ["check", "config", "dev"] {
+        let run = project.run(&[verb]).code(1);
+        run.says(&[
+            "dev.toml:3:1: unknown key `watchh` in [services.web]",
+            "dev.toml:4:12: failed to read env_file",
+            "dev.toml:8:11: [services.job] the log file",
+        ]);
+    }
+    // Which services the profile has cannot be said: no word of whether they go together.
+    project.write(
+        "dev.toml",
+        &(project.read("dev.toml") + "[profiles.dev]\nservices = ['web', 'jop']\n"),
+    );
+    let run = project
+        .run(&["check"])
+        .code(1)
+        .says(&["`jop`", "failed to read env_file"]);
+    assert!(!run.stderr.contains("the log file"), "{run}");
+}

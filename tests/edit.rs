@@ -60,7 +60,7 @@ fn what_an_edit_removed_stops_and_what_it_added_starts() {
         &format!("{}\n[services.later]\nscript = \"sleep\"\n", project.read("dev.toml")),
     );
     for verb in ["start", "restart"] {
-        let new = "error: later is in dev.toml, but not in the running stack; `cargo xtask dev -p dev` adds it";
+        let new = "error: later is in dev.toml, but profile dev does not list it; add it there, then `cargo xtask dev -p dev`";
         project.run(&[verb, "later"]).code(1).says(&[new]);
     }
     let events = project.read(".dev/dev/supervisor.log");

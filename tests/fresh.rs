@@ -176,3 +176,64 @@ fn what_one_change_asks_of_several_services_is_built_once() {
         assert_eq!(project.lines("builds"), 2 * round, "{}", project.read("builds"));
     }
 }
+
+#[test]
+fn a_task_that_fails_is_run_once_for_all_who_asked_for_it() {
+    let project = Project::new()
+        .file("src/main.ts", "one")
+        .file("verdict", "0")
+        .service(
+            "web",
+            "count webs",
+            "build = 'lib'\nwatch = ['src']\nwatch_delay = 50\nmin_uptime = 50\ninstances = 3",
+        )
+        .toml(
+            "[tasks.lib]\nscript = 'sh'\nargs = ['-c', 'echo lib >> builds; echo no such type; exit $(cat verdict)']\n\
+             [profiles.dev]\nservices = ['web']",
+        );
+    project.up();
+    project.write("verdict", "3");
+    project.write("src/main.ts", "two");
+    for number in 0..3 {
+        project.wait(&format!("web-{number}"), "the build has failed", |web| {
+            let reason = web["reason"].as_str().unwrap_or_default();
+            reason.contains("task lib ended with exit code 3") && reason.contains("no such type")
+        });
+    }
+    assert_eq!((project.lines("builds"), project.lines("webs")), (2, 3));
+    project.write("verdict", "0");
+    project.write("src/main.ts", "three");
+    wait_until("all run again", || (project.lines("webs") == 6).then_some(()));
+    assert_eq!(project.lines("builds"), 3);
+}
+
+#[test]
+fn an_older_success_of_a_task_does_not_serve_after_a_newer_failure() {
+    let watching = |delay: &str, sources: &str| {
+        format!("build = 'lib'\nwatch = [{sources}]\nwatch_delay = {delay}\nmin_uptime = 50")
+    };
+    let project = Project::new()
+        .file("shared/a", "one")
+        .file("own/b", "good")
+        .service("server", "count servers", &watching("50", "'shared', 'own'"))
+        .service("worker", "count workers", &watching("'2s'", "'shared'"))
+        .toml(
+            "[tasks.lib]\nscript = 'sh'\nargs = ['-c', 'echo lib >> builds; rm -f out; grep -q good own/b && touch out']\n\
+             [profiles.dev]\nservices = ['server', 'worker']",
+        );
+    project.up();
+    project.write("shared/a", "two");
+    wait_until("the server runs again", || {
+        (project.lines("servers") == 2).then_some(())
+    });
+    project.write("own/b", "bad");
+    let failed = |service: &serde_json::Value| {
+        service["reason"]
+            .as_str()
+            .is_some_and(|why| why.contains("build failed"))
+    };
+    project.wait("server", "its build has failed", failed);
+    // Of what the first build has written nothing is left.
+    project.wait("worker", "its build has failed", failed);
+    assert_eq!(project.lines("workers"), 1);
+}

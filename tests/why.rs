@@ -84,7 +84,7 @@ fn a_held_port_a_missing_dependency_and_a_delay_are_named() {
     project.run(&["why", "db"]).ok().prints(&[
         "db is blocked: ",
         &held,
-        "it is launched as soon as the port is free",
+        "and the service starts by itself",
         "needed by web",
         "no run of it has ended yet",
     ]);

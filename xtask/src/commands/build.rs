@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 
 pub(super) fn run(workspace: &Workspace, args: &Build) -> Result<u8> {
     let invocation = invocation(Options::default());
-    let config = workspace.config()?;
+    let config = workspace.whole_config(&invocation)?;
     let mut plan = workspace.plan_of(&config, args.profile.as_deref(), &invocation)?;
     let builds = if args.tasks.is_empty() {
         std::mem::take(&mut plan.builds)

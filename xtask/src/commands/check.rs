@@ -8,8 +8,8 @@ use crate::ui;
 use anyhow::Result;
 
 pub(super) fn run(workspace: &Workspace) -> Result<u8> {
-    let config = workspace.config()?;
     let invocation = invocation(Options::default());
+    let config = workspace.whole_config(&invocation)?;
     let profiles = plan::profile_names(&config);
     let mut problems = Vec::new();
     for profile in &profiles {

@@ -7,7 +7,8 @@ use crate::ui;
 use anyhow::Result;
 
 pub(super) fn run(workspace: &Workspace, args: &Config) -> Result<u8> {
-    let (config, invocation) = (workspace.config()?, invocation(Options::default()));
+    let invocation = invocation(Options::default());
+    let config = workspace.whole_config(&invocation)?;
     let plan = workspace.plan_of(&config, args.profile.as_deref(), &invocation)?;
     let shell = &invocation.shell;
     let view = view::of(&plan, &config, &plan::written(&config, &plan, shell)?, shell);

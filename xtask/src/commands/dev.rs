@@ -124,28 +124,32 @@ impl Session<'_> {
     fn detached(&self, connection: Connection, plan: &Plan) -> Result<u8> {
         let mut asking = connection.second()?;
         follow::receive_all(connection, follow::to(self.sender.clone()))?;
-        let failures = loop {
-            match self.wakes.recv().context("nothing can arrive any more")? {
-                Wake::Reply(Ok(Reply::Done { failures })) => break failures,
-                Wake::Reply(Ok(Reply::Ended { .. })) => bail!("the stack was stopped meanwhile"),
-                Wake::Reply(Ok(_)) | Wake::Printed(_) => {}
-                Wake::Reply(Err(error)) => return Err(error.into()),
-                Wake::Interrupted => return Ok(INTERRUPTED),
-            }
+        let Some(mut failures) = self.answer(|reply| match reply {
+            Reply::Done { failures } => Ok(Some(failures)),
+            Reply::Ended { .. } => bail!("the stack was stopped meanwhile"),
+            _ => Ok(None),
+        })?
+        else {
+            return Ok(INTERRUPTED);
         };
         asking.send(Request::Status)?;
+        let Some(stack) = self.answer(|reply| match reply {
+            Reply::Status(stack) => Ok(Some(*stack)),
+            _ => Ok(None),
+        })?
+        else {
+            return Ok(INTERRUPTED);
+        };
+        // What has given up by the time of the table has failed at once, too.
+        failures.extend(given_up(&stack, &failures));
         let services = failures.iter().map(|failure| failure.service.clone()).collect();
         asking.send(Request::Details { services })?;
-        // The answers come in the order of the questions.
-        let mut stack = Stack::default();
-        let details = loop {
-            match self.wakes.recv().context("nothing can arrive any more")? {
-                Wake::Reply(Ok(Reply::Status(answer))) => stack = *answer,
-                Wake::Reply(Ok(Reply::Details(details))) => break details,
-                Wake::Reply(Ok(_)) | Wake::Printed(_) => {}
-                Wake::Reply(Err(error)) => return Err(error.into()),
-                Wake::Interrupted => return Ok(INTERRUPTED),
-            }
+        let Some(details) = self.answer(|reply| match reply {
+            Reply::Details(details) => Ok(Some(details)),
+            _ => Ok(None),
+        })?
+        else {
+            return Ok(INTERRUPTED);
         };
         let others = if failures.is_empty() {
             Vec::new()
@@ -161,6 +165,21 @@ impl Session<'_> {
         others.iter().for_each(|fate| ui::tell(fate));
         details.iter().for_each(|failed| self.show_last_lines(failed, plan));
         stacks::failed(&failures).map_or(Ok(0), Err)
+    }
+
+    /// Waits for the reply that is meant; `None` when the user has had enough.
+    fn answer<T>(&self, meant: impl Fn(Reply) -> Result<Option<T>>) -> Result<Option<T>> {
+        loop {
+            match self.wakes.recv().context("nothing can arrive any more")? {
+                Wake::Reply(reply) => {
+                    if let Some(answer) = meant(reply?)? {
+                        return Ok(Some(answer));
+                    }
+                }
+                Wake::Printed(_) => {}
+                Wake::Interrupted => return Ok(None),
+            }
+        }
     }
 
     /// The last lines of a service that failed, as far as its last run wrote them: most often they say why.
@@ -224,6 +243,17 @@ impl follow::Launched for Session<'_> {
     fn sender(&self) -> Sender<Wake> {
         self.sender.clone()
     }
+}
+
+/// The services that have given up, apart from those that are told of already.
+fn given_up(stack: &Stack, failures: &[Failure]) -> Vec<Failure> {
+    let errored = stack.services.iter().filter(|service| service.status == "errored");
+    let new = errored.filter(|service| failures.iter().all(|failure| failure.service != service.name));
+    let failure = |service: &ServiceStatus| Failure {
+        service: service.name.clone(),
+        reason: service.reason.clone().unwrap_or_default(),
+    };
+    new.map(failure).collect()
 }
 
 /// What became of the services that did not fail and yet are not as wanted, a line each.

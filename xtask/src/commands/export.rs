@@ -12,7 +12,8 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 pub(super) fn run(workspace: &Workspace, args: &Export) -> Result<u8> {
-    let (config, invocation) = (workspace.config()?, invocation(Options::default()));
+    let invocation = invocation(Options::default());
+    let config = workspace.whole_config(&invocation)?;
     let plan = workspace.plan_of(&config, args.profile.as_deref(), &invocation)?;
     let written = plan::written(&config, &plan, &invocation.shell)?;
     let output = args.output.as_deref().map(std::path::absolute).transpose();

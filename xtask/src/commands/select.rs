@@ -147,10 +147,12 @@ pub(super) fn refuse_new(workspace: &Workspace, running: &[Running], patterns: &
         Some(profile) => {
             bail!("{name} is in dev.toml, but not in the running stack; `cargo xtask dev -p {profile}` adds it")
         }
-        None => bail!(
-            "{name} is in dev.toml, but not in what runs: the services of {} are others",
-            profiles.join(", ")
-        ),
+        None => {
+            let profiles = profiles.join(", ");
+            bail!(
+                "{name} is in dev.toml, but profile {profiles} does not list it; add it there, then `cargo xtask dev -p {profiles}`"
+            )
+        }
     }
 }
 

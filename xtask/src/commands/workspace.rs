@@ -58,6 +58,14 @@ impl Workspace {
         places.any(|rest| rest.starts_with(['}', ':']))
     }
 
+    /// `dev.toml` as types; an error tells also what only its profiles show.
+    pub(super) fn whole_config(&self, invocation: &Invocation) -> Result<Config, Problems> {
+        self.config().map_err(|problems| {
+            let (config, _) = Config::recover(&self.text, &problems.0);
+            plan::and_more(&config, &self.file, problems, invocation, &read)
+        })
+    }
+
     /// `dev.toml` as types.
     pub(super) fn config(&self) -> Result<Config, Problems> {
         let name = self.file.file_name().unwrap_or_default().to_string_lossy();
@@ -69,7 +77,7 @@ impl Workspace {
 
     /// The plan of a profile.
     pub(super) fn plan(&self, profile: Option<&str>, invocation: &Invocation) -> Result<Plan, Problems> {
-        let config = self.config()?;
+        let config = self.whole_config(invocation)?;
         let plan = self.plan_of(&config, profile, invocation)?;
         if plan.services.is_empty() {
             let message = "no service to run: it has none".to_owned();

@@ -14,8 +14,8 @@ use super::shapes::{env, globs, located, names, paths, tasks, text, words};
 use super::validate::validate;
 use super::{Config, Located, Problems, Profile, Service, Task};
 
-/// Reads and checks a text; see [`Config::parse`].
-pub(super) fn parse(text: &str, file: &str) -> Result<Config, Problems> {
+/// Reads and checks a text; see [`Config::recover`].
+pub(super) fn recover(text: &str, file: &str) -> (Config, Problems) {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let report = Report::new(text);
     let (table, errors) = DeTable::parse_recoverable(text);
@@ -27,7 +27,7 @@ pub(super) fn parse(text: &str, file: &str) -> Result<Config, Problems> {
         decode(Section::root(&report, table.into_inner()), &mut config);
         validate(&config, &report);
     }
-    report.finish(file, config)
+    (config, report.finish(file))
 }
 
 /// Notes what is not TOML, and says whether the tree is worth a look all the same: only when a key was given twice.

@@ -132,7 +132,17 @@ impl Config {
     /// # Errors
     /// Every problem of the text, sorted by place. A text that is not TOML is not looked into any further.
     pub fn parse(text: &str, file: &str) -> Result<Self, Problems> {
-        decode::parse(text, file)
+        let (config, problems) = Self::recover(text, file);
+        if problems.1.is_empty() {
+            Ok(config)
+        } else {
+            Err(problems)
+        }
+    }
+
+    /// What can be read of a text, and its problems, as [`Config::parse`] has them: what is wrong in one place hides nothing elsewhere.
+    pub fn recover(text: &str, file: &str) -> (Self, Problems) {
+        decode::recover(text, file)
     }
 
     /// A profile and those it extends, itself first. Ends before an unknown one and before a profile comes twice.

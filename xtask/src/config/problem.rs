@@ -138,15 +138,12 @@ impl<'t> Report<'t> {
         });
     }
 
-    /// `value` when nothing was noted, else all that was, sorted by place.
-    pub(super) fn finish<T>(self, file: &str, value: T) -> Result<T, Problems> {
+    /// All that was noted, sorted by place.
+    pub(super) fn finish(self, file: &str) -> Problems {
         let mut problems = self.problems.into_inner();
-        if problems.is_empty() {
-            return Ok(value);
-        }
         problems.sort_by_key(|problem| problem.place);
         problems.dedup();
-        Err(Problems(file.to_owned(), problems))
+        Problems(file.to_owned(), problems)
     }
 }
 
@@ -169,7 +166,7 @@ mod tests {
         let report = Report::new("one\ntwo\n");
         report.push(report.place(4), "second".to_owned());
         report.push(report.place(1), "first".to_owned());
-        let problems = report.finish("dev.toml", ()).unwrap_err();
+        let problems = report.finish("dev.toml");
         assert_eq!(problems.to_string(), "dev.toml:1:2: first\ndev.toml:2:1: second");
         let whole = Problem {
             place: None,

@@ -4,6 +4,7 @@
 mod container;
 mod environment;
 mod profile;
+mod recovered;
 mod resolve;
 pub mod secret;
 mod service;
@@ -15,6 +16,7 @@ pub mod view;
 
 pub use container::{BuildPlan, ContainerPlan, Written, base_name, written};
 pub use environment::{Origin, Origins, ReadFile};
+pub use recovered::and_more;
 pub use resolve::{no_such_profile, or_implicit, profile_names, resolve, resolve_task};
 
 use crate::config::{Condition, CronLine};

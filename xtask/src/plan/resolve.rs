@@ -181,12 +181,16 @@ impl<'a> Resolver<'a> {
         let options = &self.invocation.options;
         for (flag, given) in [("--only", &options.only), ("--except", &options.except)] {
             for word in given.iter().filter(|word| !listed.iter().any(|name| means(word, name))) {
-                let nearest = config::did_you_mean(word, listed.iter().map(String::as_str));
-                let message = format!(
-                    "{flag} {word}: profile `{}` has no such service; it has {}{nearest}",
-                    self.profile,
-                    listed.join(", ")
-                );
+                let message = match listed.iter().find(|name| config::is_instance_of(word, name)) {
+                    Some(name) => {
+                        format!("{flag} {word}: it is an instance of `{name}`; name the service, with all of them")
+                    }
+                    None => {
+                        let nearest = config::did_you_mean(word, listed.iter().map(String::as_str));
+                        let (profile, all) = (self.profile, listed.join(", "));
+                        format!("{flag} {word}: profile `{profile}` has no such service; it has {all}{nearest}")
+                    }
+                };
                 self.problem(None, message);
             }
         }
