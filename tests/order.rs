@@ -138,3 +138,31 @@ fn a_one_shot_that_configures_another_runs_again_whenever_that_comes_back_until_
     let setup = project.service_status("setup");
     assert_eq!((&setup["status"], restarts(&setup)), (&json!("stopped"), 2));
 }
+
+#[test]
+fn who_follows_the_completion_of_another_is_restarted_with_each_however_long_it_takes() {
+    // Its whole run is over before `min_uptime`: it is never ready, only completed.
+    let one_shot = "autorestart = false\nmin_uptime = '1h'";
+    let project = Project::new()
+        .service("quick", "count quick exit 0", one_shot)
+        .service("slow", "count slow exit-when done 0", "autorestart = false\nmin_uptime = 50")
+        .service(
+            "web",
+            "count runs",
+            "min_uptime = 50\n\
+             depends_on = { quick = { condition = 'completed', restart = true }, slow = { condition = 'completed', restart = true } }",
+        )
+        .file("done", "");
+    project.up();
+    project.run(&["restart", "quick"]).ok();
+    project.wait_lines("runs", 2);
+    project.wait_ready("web");
+    project.run(&["restart", "slow"]).ok();
+    // It is up, and ready by its uptime; only its end is news for `web`.
+    project.wait_ready("slow");
+    assert_eq!(project.lines("runs"), 2);
+    project.write("done", "");
+    project.wait_lines("runs", 3);
+    project.wait_ready("web");
+    assert!(project.events().contains("[web] restarted: slow came back (pid "));
+}

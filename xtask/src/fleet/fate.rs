@@ -63,7 +63,7 @@ impl Fleet {
                 Ready::Waiting { .. } => Fate::Open,
                 Ready::Overdue => Fate::Failed(self.why(id, member)),
             },
-            State::Stopped if service.completed => Fate::Reached,
+            State::Stopped if service.completed.is_some() => Fate::Reached,
             State::Stopped if service.wanted == Wanted::Down => Fate::Failed("stopped".to_owned()),
             State::Stopped => Fate::Failed(how_it_ended(service)),
             State::Errored | State::Blocked { .. } => Fate::Failed(self.why(id, member)),

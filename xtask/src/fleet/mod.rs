@@ -345,14 +345,17 @@ impl Fleet {
         })
     }
 
-    /// The dependency with `restart = true` that is ready in another run than the one this service was launched beside.
+    /// The dependency with `restart = true` that is ready, or completed, in another run than the one this service was launched beside.
     fn came_back(&self, member: &Member) -> Option<String> {
         let mut watched = member.plan.depends_on.iter().filter(|dependency| dependency.restart);
         let changed = |dependency: &&Dependency| {
             let other = self.find(&dependency.name).and_then(|id| self.members.get(&id));
-            let ready = other.filter(|other| other.service.is_ready() && !wants_to_end(&other.service));
-            let run = ready.and_then(|other| other.service.live_run());
-            run.is_some_and(|run| member.beside.get(&dependency.name) != Some(&run.id))
+            let there = other.filter(|other| {
+                let is_ready = dependency.condition == Condition::Completed || other.service.is_ready();
+                is_ready && !wants_to_end(&other.service)
+            });
+            let run = there.and_then(|other| run_for(&other.service, dependency.condition));
+            run.is_some_and(|run| member.beside.get(&dependency.name) != Some(&run))
         };
         watched.find(changed).map(|dependency| dependency.name.clone())
     }
@@ -376,7 +379,8 @@ impl Fleet {
         let Some(member) = self.members.get(&id) else { return };
         let run_of = |dependency: &Dependency| {
             let other = self.members.get(&self.find(&dependency.name)?)?;
-            Some((dependency.name.clone(), other.service.live_run()?.id))
+            let run = run_for(&other.service, dependency.condition)?;
+            Some((dependency.name.clone(), run))
         };
         let beside = member.plan.depends_on.iter().filter_map(run_of).collect();
         if let Some(member) = self.members.get_mut(&id) {
@@ -433,11 +437,19 @@ fn wants_to_end(service: &Service) -> bool {
     service.wanted == Wanted::Down || service.restart.is_some()
 }
 
+/// The run of a dependency that its dependents have to do with: the one that was completed, or the one that lives.
+fn run_for(service: &Service, condition: Condition) -> Option<RunId> {
+    match condition {
+        Condition::Completed => service.completed,
+        Condition::Started | Condition::Ready => service.live_run().map(|run| run.id),
+    }
+}
+
 /// Whether a dependency has reached what its dependents wait for.
 fn is_met(service: &Service, condition: Condition) -> bool {
     match condition {
         Condition::Started => matches!(service.state, State::Online(_)) && !wants_to_end(service),
         Condition::Ready => service.is_ready() && !wants_to_end(service),
-        Condition::Completed => service.completed,
+        Condition::Completed => service.completed.is_some(),
     }
 }

@@ -182,8 +182,8 @@ pub struct Service {
     pub began_by: Option<Cause>,
     /// The last runs that are over, at most [`PAST_RUNS`], oldest first.
     pub past: VecDeque<PastRun>,
-    /// Whether the last run ended by itself, successfully, and is not restarted.
-    pub completed: bool,
+    /// The last run, where it ended by itself, successfully, and is not restarted.
+    pub completed: Option<RunId>,
     /// Why the state is not as wanted.
     pub trouble: Option<String>,
     /// What the readiness probe said last.
@@ -286,7 +286,7 @@ impl Service {
             backoff: None,
             began_by: None,
             past: VecDeque::new(),
-            completed: false,
+            completed: None,
             trouble: None,
             probe_error: None,
             build_failure: None,

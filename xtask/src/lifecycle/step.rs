@@ -85,7 +85,7 @@ impl Step<'_> {
         self.service.stopped_at = Some(self.now.monotonic);
         self.service.restart = None;
         self.service.build_failure = None;
-        self.service.completed = false;
+        self.service.completed = None;
         self.resume_watching();
         self.end_turn();
         match &mut self.service.state {
@@ -218,7 +218,7 @@ impl Step<'_> {
         });
         self.service.trouble = None;
         self.service.probe_error = None;
-        self.service.completed = false;
+        self.service.completed = None;
         self.service.began_by = self.service.restart.take();
         match &self.service.began_by {
             Some(cause) => {
@@ -343,7 +343,8 @@ impl Step<'_> {
             Autorestart::Always => stop_code,
         };
         if rests {
-            self.service.completed = matches!(exit, Exit::Code(code) if self.policy.is_success(code));
+            let is_success = matches!(exit, Exit::Code(code) if self.policy.is_success(code));
+            self.service.completed = is_success.then_some(run.id);
             return Next::Rest;
         }
         if self.now.monotonic.saturating_sub(run.since) < self.policy.min_uptime {
@@ -554,7 +555,7 @@ impl Step<'_> {
 
     pub(super) fn launch(&mut self) {
         self.service.trouble = None;
-        self.service.completed = false;
+        self.service.completed = None;
         self.service.state = State::Launching(None);
     }
 

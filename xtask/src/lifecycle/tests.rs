@@ -309,7 +309,7 @@ fn an_exit_by_a_stop_code_or_without_autorestart_is_stopped_and_completed_only_o
         });
         play.crash(exit);
         assert_eq!(
-            (&play.service.state, play.service.completed),
+            (&play.service.state, play.service.completed.is_some()),
             (&state, completed),
             "{autorestart:?} {exit:?}"
         );

@@ -196,7 +196,9 @@ impl Supervisor {
 
     /// A one-shot that has done its work need not do it again for those that depend on it.
     fn has_completed(&self, id: ServiceId) -> bool {
-        self.fleet.get(id).is_some_and(|member| member.service.completed)
+        self.fleet
+            .get(id)
+            .is_some_and(|member| member.service.completed.is_some())
     }
 
     /// These services are from now on what the plan says, with their next run.

@@ -4,7 +4,7 @@
 use super::world::World;
 use crate::config::{Autorestart, Condition};
 use crate::fleet::{Member, ServiceId};
-use crate::lifecycle::{Event, Exit, Phase, Ready, Run, RunId, State, Turn, Wanted};
+use crate::lifecycle::{Event, Exit, Phase, RunId, State, Turn, Wanted};
 use crate::plan::Dependency;
 use crate::policy::KILL_LIMIT;
 use std::collections::BTreeMap;
@@ -72,7 +72,7 @@ impl World {
             .depends_on
             .iter()
             .filter_map(|dependency| self.run_of(dependency));
-        let beside = beside.map(|run| run.id).collect();
+        let beside = beside.collect();
         let known = self.ledger.entry(service).or_default();
         known.beside = beside;
         known.launches += 1;
@@ -87,8 +87,12 @@ impl World {
         }
     }
 
-    fn run_of(&self, dependency: &Dependency) -> Option<Run> {
-        self.fleet.get(self.fleet.find(&dependency.name)?)?.service.live_run()
+    fn run_of(&self, dependency: &Dependency) -> Option<RunId> {
+        let service = &self.fleet.get(self.fleet.find(&dependency.name)?)?.service;
+        match dependency.condition {
+            Condition::Completed => service.completed,
+            Condition::Started | Condition::Ready => service.live_run().map(|run| run.id),
+        }
     }
 
     /// What has configured another, and rests, has done so for the run that is up.
@@ -104,8 +108,10 @@ impl World {
                 let other = self.fleet.find(&dependency.name).and_then(|id| self.fleet.get(id));
                 let stays =
                     other.is_some_and(|other| other.service.wanted == Wanted::Up && other.service.restart.is_none());
-                let run = self.run_of(dependency).filter(|run| stays && run.ready == Ready::Yes);
-                dependency.restart && run.is_some_and(|run| !beside.contains(&run.id))
+                let is_ready = other.is_some_and(|other| other.service.is_ready());
+                let is_there = stays && (is_ready || dependency.condition == Condition::Completed);
+                let run = self.run_of(dependency).filter(|_| is_there);
+                dependency.restart && run.is_some_and(|run| !beside.contains(&run))
             };
             if member.plan.depends_on.iter().any(|dependency| missed(&dependency)) {
                 self.fail("a service rests although what it configured has come back");
@@ -119,7 +125,7 @@ impl World {
             let met = other.is_none_or(|other| match dependency.condition {
                 Condition::Started => matches!(other.service.state, State::Online(_)),
                 Condition::Ready => other.service.is_ready(),
-                Condition::Completed => other.service.completed,
+                Condition::Completed => other.service.completed.is_some(),
             });
             if !met {
                 self.fail("a service is launched before what it depends on");
