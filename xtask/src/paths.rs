@@ -99,6 +99,11 @@ impl StackPaths {
         })
     }
 
+    /// The name of the profile.
+    pub fn profile(&self) -> String {
+        self.dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
     /// Makes the directories, with a `.gitignore` that keeps them out of version control.
     ///
     /// # Errors
@@ -119,12 +124,18 @@ pub fn make_state_dir(state_dir: &Path) -> Result<()> {
     make_ignored(state_dir)
 }
 
-/// A directory of ours alone: one that is new, or empty.
+/// A directory of ours alone: one that is new, or holds nothing but what a stack has put there.
 fn make_ignored(dir: &Path) -> Result<()> {
     private_dir(dir)?;
-    let is_empty = fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none());
+    let is_ours = |entry: fs::DirEntry| {
+        let (name, path) = (entry.file_name(), entry.path());
+        let name = name.to_string_lossy();
+        let is_of_a_stack = |own: &str| name.starts_with(own) || path.join(own).exists();
+        name.starts_with("saved.json") || ["logs", EVENTS_FILE].into_iter().any(is_of_a_stack)
+    };
+    let is_empty = fs::read_dir(dir).is_ok_and(|entries| entries.flatten().all(is_ours));
     let is_ignored = || dir.parent().is_some_and(|above| above.join(IGNORE).exists());
-    if !is_empty || is_ignored() {
+    if !is_empty || is_ignored() || dir.join(IGNORE).exists() {
         return Ok(());
     }
     write_atomically(&dir.join(IGNORE), b"*\n")

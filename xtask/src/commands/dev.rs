@@ -228,12 +228,7 @@ impl follow::Launched for Session<'_> {
     }
 
     fn profile(&self) -> String {
-        self.paths
-            .dir
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned()
+        self.paths.profile()
     }
 
     fn wakes(&self) -> &Receiver<Wake> {

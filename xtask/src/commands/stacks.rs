@@ -292,12 +292,13 @@ fn status_in(answer: Result<Reply, Unanswered>, connection: &mut Connection, loo
 
 /// That the socket of a supervisor is gone, and what to do about it.
 pub(super) fn lost_socket(state: &State) -> String {
+    let State {
+        profile, supervisor, ..
+    } = state;
     format!(
-        "the stack of profile {} runs (supervisor {}), but its socket {} was removed; `cargo xtask stop -p {}` stops it",
-        state.profile,
-        state.supervisor.pid,
+        "the stack of profile {profile} runs (supervisor {}), but its socket {} was removed; `cargo xtask stop -p {profile}` stops it",
+        supervisor.pid,
         state.socket.display(),
-        state.profile
     )
 }
 

@@ -85,12 +85,17 @@ fn ask(connection: &mut Connection, up: &Prepared) -> Result<bool, Unanswered> {
     connection.send_prepared(up)?;
     match connection.receive()? {
         Reply::Owner(owner) => Ok(owner),
+        // To everybody, also to whom it has not heard yet.
+        Reply::Ended { .. } => Err(Unanswered::Leaving),
         other => Err(Unanswered::Refused(format!("unexpected answer: {other:?}"))),
     }
 }
 
 /// Ends what a supervisor and its keeper have left that were both killed, unless somebody has started the stack anew.
 pub(super) fn clear(paths: &StackPaths) -> Result<()> {
+    if stacks::answers(paths) {
+        return Ok(());
+    }
     if let Some(state) = State::read(&paths.state) {
         // A process that is being killed closes its connections before it is gone.
         process::wait_gone(&[state.supervisor], stacks::DEATH_LIMIT);

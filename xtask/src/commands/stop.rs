@@ -1,6 +1,7 @@
 //! `stop`: some services, or whole stacks with their supervisors. Returns 0 only when nothing of theirs is left.
 
 use super::stacks::{self, Look, Running};
+use super::starter;
 use super::workspace::Workspace;
 use super::{select, usage};
 use crate::cli::Stop;
@@ -90,7 +91,7 @@ fn end_what_is_left(workspace: &Workspace, args: &Stop, running: &[Running]) -> 
         }
         // Also one that somebody else has just stopped may not be gone yet.
         await_end(&paths, &profile)?;
-        stacks::clear_stale(&paths)?;
+        starter::clear(&paths)?;
         if unreachable.is_some() {
             crate::ui::tell(&format!("stopped {profile}"));
             stopped = true;
@@ -132,7 +133,7 @@ fn await_stop(stack: &Running, stopping: Result<Stopping>) -> Result<()> {
     let is_gone = |error: &anyhow::Error| matches!(error.downcast_ref(), Some(Unanswered::Closed));
     if answer.as_ref().is_err_and(is_gone) {
         await_end(&stack.paths, profile)?;
-        return stacks::clear_stale(&stack.paths);
+        return starter::clear(&stack.paths);
     }
     let failures = answer.with_context(|| format!("failed to stop {profile}"))?;
     await_end(&stack.paths, profile)?;

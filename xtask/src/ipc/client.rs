@@ -58,7 +58,10 @@ impl std::error::Error for Unanswered {}
 impl std::fmt::Display for Unanswered {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Leaving => write!(f, "the supervisor is about to end; try again"),
+            Self::Leaving => write!(
+                f,
+                "the stack is stopping; `cargo xtask dev` starts it again once it is down"
+            ),
             Self::Closed => write!(f, "the supervisor ended before it answered; see supervisor.log"),
             Self::Refused(why) => write!(f, "{why}"),
             Self::Foreign => write!(

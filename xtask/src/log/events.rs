@@ -19,15 +19,16 @@ pub struct EventLog {
 }
 
 impl EventLog {
-    /// Opens the log at `path`, which is made with its directory when it is missing. Never fails: what cannot be written is dropped
-    /// and counted, as with every log.
-    pub fn open(path: PathBuf) -> EventLog {
+    /// Opens the log at `path`, which is made with its directory when it is missing, as long as there is `ground`. Never fails: what
+    /// cannot be written is dropped and counted, as with every log.
+    pub fn open(path: PathBuf, ground: Option<PathBuf>) -> EventLog {
         let log = LogFile::open(LogConfig {
             path: Some(path),
             max_size: 1024 * 1024,
             retain: 3,
             compress: true,
             stamp: Stamp::Usual,
+            ground,
         });
         let writer = log.new_writer();
         EventLog { log, writer }

@@ -109,7 +109,7 @@ fn lines_of_all_logs_and_events_stand_in_the_order_of_time() {
         prefix: String::new(),
     }];
     let mut follow = Follow::from_end(&selection);
-    let events = EventLog::open(path);
+    let events = EventLog::open(path, None);
     let logs: Vec<_> = selection
         .logs
         .iter()
@@ -259,7 +259,7 @@ impl Stack {
         };
         Stack {
             logs: selection.logs.iter().map(open).collect(),
-            events: EventLog::open(path),
+            events: EventLog::open(path, None),
             place,
             selection,
         }

@@ -43,6 +43,7 @@ impl Place {
             retain: 1_000_000,
             compress,
             stamp: Stamp::Usual,
+            ground: None,
         }
     }
 
@@ -466,6 +467,29 @@ fn a_directory_that_cannot_be_made_blocks_nobody() {
 }
 
 #[test]
+fn without_its_ground_a_log_is_not_made_anew_and_goes_on_in_the_file_that_moved_along() {
+    let place = Place::new();
+    let (ground, moved) = (place.logs(), place.logs().with_extension("moved"));
+    fs::create_dir_all(&ground).unwrap();
+    let log = LogFile::open(LogConfig {
+        ground: Some(ground.clone()),
+        ..place.config(0, false)
+    });
+    Place::say(&log, b"one\n");
+    fs::rename(&ground, &moved).unwrap();
+    Place::say(&log, b"two\n");
+    assert!(!ground.exists());
+    let text = fs::read_to_string(moved.join(place.path().file_name().unwrap())).unwrap();
+    assert!(text.contains("one") && text.contains("two"), "{text}");
+    let other = LogFile::open(LogConfig {
+        ground: Some(ground.clone()),
+        ..place.config(0, false)
+    });
+    Place::say(&other, b"nowhere\n");
+    assert!(!ground.exists() && other.health() != Health::default());
+}
+
+#[test]
 fn a_log_that_is_not_kept_still_drains_the_pipe() {
     let log = LogFile::open(LogConfig {
         path: None,
@@ -473,6 +497,7 @@ fn a_log_that_is_not_kept_still_drains_the_pipe() {
         retain: 0,
         compress: false,
         stamp: Stamp::Usual,
+        ground: None,
     });
     Place::say(&log, &b"x".repeat(1_000_000));
     assert_eq!(log.health(), Health::default());

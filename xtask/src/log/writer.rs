@@ -44,6 +44,9 @@ pub struct LogConfig {
     pub compress: bool,
     /// What begins each line.
     pub stamp: Stamp,
+    /// A directory, such as the workspace, without which the file is not made anew: who removes it wants it gone, and who moves it
+    /// takes the open file along.
+    pub ground: Option<PathBuf>,
 }
 
 /// A log file, for as long as its service exists: successive runs of the service write to the same one.
@@ -397,6 +400,9 @@ impl Writer {
             Some(open) => open,
             None => {
                 self.line = None;
+                if self.is_without_ground() {
+                    return Err(io::ErrorKind::NotFound.into());
+                }
                 Open::at(&self.path)?
             }
         };
@@ -420,8 +426,13 @@ impl Writer {
         match self.file.as_mut().map(|open| open.look(&self.path)) {
             Some(Found::Same) | None => {}
             Some(Found::Cut) => self.line = None,
+            Some(Found::Gone) if self.is_without_ground() => {}
             Some(Found::Gone) => self.file = None,
         }
+    }
+
+    fn is_without_ground(&self) -> bool {
+        self.config.ground.as_ref().is_some_and(|ground| !ground.is_dir())
     }
 
     /// Moves the file aside and begins a new one. A file that cannot be moved is written on; an error means that there is no file.

@@ -6,6 +6,7 @@ use super::launch::{LiveRun, variables};
 use super::message::{BuildNews, Message};
 use super::{Supervisor, send};
 use crate::clock::Now;
+use crate::config::units::format_count;
 use crate::fleet::ServiceId;
 use crate::lifecycle::{Event, Exit, Monotonic, RunId};
 use crate::log::{Stream, escape};
@@ -360,7 +361,7 @@ fn keep_tail(report: impl FnOnce(Vec<String>) + Send + 'static) -> io::Result<Se
         // A panic of the other reader loses its lines, not the build.
         let _ = reader.join();
         let tail = std::mem::take(&mut *tail.lock().unwrap_or_else(PoisonError::into_inner));
-        report(tail.lines.into_iter().map(|(_, line)| line).collect());
+        report(tail.told());
     })?;
     Ok(streams)
 }
@@ -377,6 +378,8 @@ fn read_lines(from: PipeReader, stream: Stream, tail: &Mutex<Tail>) {
 #[derive(Default)]
 struct Tail {
     lines: VecDeque<(Stream, String)>,
+    /// How many are not kept.
+    gone: usize,
 }
 
 impl Tail {
@@ -389,7 +392,16 @@ impl Tail {
             let longer = if 2 * errors > TAIL { Stream::Err } else { Stream::Out };
             let oldest = self.lines.iter().position(|(of, _)| *of == longer);
             oldest.and_then(|oldest| self.lines.remove(oldest));
+            self.gone += 1;
         }
+    }
+
+    /// The lines, and how many there were before.
+    fn told(self) -> Vec<String> {
+        let gone = (self.gone > 0).then(|| format!("… {}", format_count(self.gone, "earlier line")));
+        gone.into_iter()
+            .chain(self.lines.into_iter().map(|(_, line)| line))
+            .collect()
     }
 }
 
@@ -411,5 +423,6 @@ mod tests {
         let out = tail.lines.iter().filter(|(of, _)| *of == Stream::Out).count();
         assert_eq!((tail.lines.len(), out), (TAIL, TAIL / 2));
         assert_eq!(tail.lines[TAIL / 2 - 1].1, "99", "the last of the first");
+        assert_eq!(tail.told()[0], "… 181 earlier lines");
     }
 }

@@ -125,7 +125,9 @@ pub fn run(state_dir: &std::path::Path, profile: &str, socket: PathBuf) -> Resul
 impl Supervisor {
     fn begin(paths: StackPaths, sender: Sender<Message>) -> Result<Self> {
         process::reserve_descriptors();
-        let events = EventLog::open(paths.events.clone());
+        // The directory that the state directory is in: the workspace, as a rule.
+        let ground = paths.dir.ancestors().nth(2).map(Into::into);
+        let events = EventLog::open(paths.events.clone(), ground.clone());
         report_panics(paths.events.clone());
         process::become_subreaper().context("failed to become the reaper of orphans")?;
         let deaths = sender.clone();
@@ -159,7 +161,7 @@ impl Supervisor {
             watcher: None,
             watch_troubles: BTreeMap::new(),
             holders: BTreeSet::new(),
-            logs: Logs::default(),
+            logs: Logs::new(ground),
             fleet: Fleet::default(),
             runs: BTreeMap::new(),
             builds: HashMap::new(),
@@ -299,7 +301,11 @@ fn send(sender: &Sender<Message>, message: Message) {
 /// A panic is a bug: it must be found in the log and not vanish with the closed stderr.
 fn report_panics(path: PathBuf) {
     std::panic::set_hook(Box::new(move |panic| {
-        EventLog::open(path.clone()).event(clock::wall(), None, &format!("error: the supervisor panicked: {panic}"));
+        EventLog::open(path.clone(), None).event(
+            clock::wall(),
+            None,
+            &format!("error: the supervisor panicked: {panic}"),
+        );
     }));
 }
 

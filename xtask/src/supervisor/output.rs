@@ -11,8 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The log files of all services, by path.
-#[derive(Default)]
 pub(super) struct Logs {
+    /// What the files below it are not made without: see [`LogConfig::ground`].
+    ground: Option<PathBuf>,
     files: HashMap<PathBuf, (LogConfig, Arc<LogFile>)>,
     /// The directories of logs as they were in this turn, in which many may be opened.
     listings: log::Listings,
@@ -57,6 +58,14 @@ impl LineMatcher {
 }
 
 impl Logs {
+    pub(super) fn new(ground: Option<PathBuf>) -> Self {
+        Self {
+            ground,
+            files: HashMap::new(),
+            listings: log::Listings::default(),
+        }
+    }
+
     /// Moves both streams into their logs; returns the streams that will call `drained` when all of theirs is there.
     pub(super) fn follow(
         &mut self,
@@ -99,6 +108,10 @@ impl Logs {
             retain: rotation.retain,
             compress: rotation.compress,
             stamp,
+            ground: self
+                .ground
+                .clone()
+                .filter(|ground| path.as_ref().is_some_and(|path| path.starts_with(ground))),
         };
         let Some(path) = path else { return LogFile::open(config) };
         if let Some((known, file)) = self.files.get_mut(&path) {

@@ -96,7 +96,7 @@ impl Supervisor {
             nonce: self.nonce,
             supervisor: self.own,
             socket: self.paths.socket.clone(),
-            profile: self.plan.as_ref().map(|plan| plan.profile.clone()).unwrap_or_default(),
+            profile: self.paths.profile(),
             workspace: self
                 .plan
                 .as_ref()
