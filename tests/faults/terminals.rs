@@ -1,7 +1,7 @@
 //! Several terminals at once: starts, stops and restarts in random order, and still one stack.
 
 use super::recovers;
-use crate::support::{Project, free_port, restarts};
+use crate::support::{Project, Signal, free_port, restarts, signal};
 use std::time::Duration;
 
 /// What one command may take, when five others want something else.
@@ -98,5 +98,42 @@ fn starts_stops_and_restarts_from_six_terminals_end_in_one_stack() {
     }
     project.up();
     is_one_stack(&project);
+    recovers(&project, port);
+}
+
+/// Both were killed: the stop ends what they left, the start a new stack, and neither takes for dead what the other has just made.
+#[test]
+fn a_stop_beside_a_start_does_not_take_the_new_stacks_socket_away() {
+    let (project, port) = two_services();
+    for _ in 0..10 {
+        project.up();
+        for process in project.processes().iter().filter(|process| process.is_xtask()) {
+            signal(process.pid, Signal::KILL);
+        }
+        let commands = [&["dev", "-d"][..], &["stop"], &["stop"]];
+        for running in commands.map(|command| project.start(command)) {
+            let (run, in_time) = running.end(COMMAND);
+            assert!(in_time, "hangs: {run}");
+            assert!(!run.stderr.contains("was removed"), "{run}");
+        }
+        let status = project.run(&["status"]);
+        assert!(!status.stderr.contains("was removed"), "{status}");
+    }
+    recovers(&project, port);
+}
+
+#[test]
+fn a_start_while_another_stop_is_at_its_end_starts_the_stack_anew() {
+    let (project, port) = two_services();
+    for _ in 0..10 {
+        project.up();
+        let stop = project.start(&["stop"]);
+        let starts: Vec<_> = (0..3).map(|_| project.start(&["dev", "-d"])).collect();
+        for running in starts.into_iter().chain([stop]) {
+            let (run, in_time) = running.end(COMMAND);
+            assert!(in_time, "hangs: {run}");
+            assert!(!run.stderr.contains("unexpected answer"), "{run}");
+        }
+    }
     recovers(&project, port);
 }
