@@ -127,7 +127,8 @@ pub fn unreadable(selection: &Selection) -> Vec<PathBuf> {
     unreadable
 }
 
-/// The last `lines` lines of all logs together, oldest first, and what comes after exactly those; unfinished lines come with it.
+/// The last `lines` lines of all logs together, oldest first, and what comes after exactly those; unfinished lines come with it. Events
+/// between them do not count, unless there are as many.
 ///
 /// Reads from the ends, so that the size of the files does not matter. Errors name the file that could not be read; a missing one is
 /// an empty one.
@@ -177,10 +178,17 @@ fn backs(selection: &Selection, lines: usize) -> io::Result<Vec<Back>> {
 
 fn take_back(backs: &mut [Back], lines: usize) -> io::Result<Vec<Line>> {
     let mut last = Vec::new();
+    let (mut said, mut events) = (0, 0);
     if lines > 0 {
         merge(backs, Order::Backward, |line| {
+            let count = if line.stream == LineStream::Event {
+                &mut events
+            } else {
+                &mut said
+            };
+            *count += 1;
             last.push(line);
-            last.len() < lines
+            said < lines && events < lines
         })?;
     }
     last.reverse();
