@@ -172,6 +172,29 @@ fn config_masks_a_secret_of_the_shell_in_every_text_that_reads_it() {
 }
 
 #[test]
+fn config_masks_a_secret_of_a_file_whose_variable_is_set_anew_or_removed() {
+    let project = Project::new()
+        .file("s.env", "DB_PASSWORD=filepw-987654\n")
+        .file("p.env", "API_KEY=filekey-123456\n")
+        .toml(
+            "[tasks.t]\nscript = \"t\"\nenv = { LINK = \"http://t/?k=${API_KEY}\" }\n\
+         [services.a]\nscript = \"a\"\nbuild = \"t\"\nenv_file = \"s.env\"\n\
+         env = { DB_PASSWORD = false, DSN = \"host=h password=${DB_PASSWORD}\", URL = \"http://x/?k=${API_KEY}\" }\n\
+         [profiles.dev]\nservices = [\"a\"]\nenv_file = \"p.env\"\nenv = { API_KEY = \"other-value-1\" }",
+        );
+    for args in [&["config"][..], &["config", "--json"]] {
+        let run = project.run(args).ok().prints(&[
+            "host=h password=********",
+            "http://x/?k=********",
+            "http://t/?k=********",
+        ]);
+        for secret in ["filepw", "filekey", "other-value"] {
+            assert!(!run.stdout.contains(secret), "{secret}; {run}");
+        }
+    }
+}
+
+#[test]
 fn what_is_no_secret_stays_readable_beside_trivial_ones() {
     let project = Project::new().toml(
         "[services.a]\nscript = \"a\"\nargs = [\"--color=true\", \"${SHORT_KEY}\"]\n\

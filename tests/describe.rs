@@ -113,6 +113,26 @@ fn a_secret_is_told_nowhere_whatever_variable_it_comes_from() {
 }
 
 #[test]
+fn a_secret_of_a_file_is_told_nowhere_though_its_variable_is_set_anew_or_removed() {
+    let project = Project::new()
+        .file("s.env", "DB_PASSWORD=hidden-987654\nAPI_KEY=hidden-123456\n")
+        .service(
+            "web",
+            "",
+            "env_file = \"s.env\"\nmin_uptime = 50\nenv = { DB_PASSWORD = false, API_KEY = \"other-value-1\", \
+             DSN = \"host=h password=${DB_PASSWORD}\", URL = \"http://x/?k=${API_KEY}\" }",
+        );
+    project.up();
+    let run = project.run(&["describe", "web"]).ok().prints(&[
+        "DB_PASSWORD is removed",
+        "API_KEY=********",
+        "DSN=host=h password=********",
+        "URL=http://x/?k=********",
+    ]);
+    assert!(!run.stdout.contains("hidden"), "{run}");
+}
+
+#[test]
 fn a_program_that_is_not_found_is_told_apart_from_the_command_line() {
     let project = Project::new()
         .toml("[services.web]\nscript = \"no-such-program\"\nargs = \"1000\"\n[profiles.dev]\nservices = [\"web\"]");

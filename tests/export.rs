@@ -368,6 +368,29 @@ fn a_secret_of_the_shell_is_shown_nowhere() {
     run.says(&["error: ", "PRIVATE_KEY", "compose.yaml"]);
 }
 
+#[test]
+fn a_secret_of_a_file_is_shown_nowhere_though_its_variable_is_set_anew_or_removed() {
+    let project = with_container(
+        "env_file = 's.env'\nargs = ['--dsn', '${DSN}']\nenv = { DB_PASSWORD = false, API_KEY = 'other-value-1', \
+         DSN = 'host=h password=${DB_PASSWORD}', URL = 'http://x/?k=${API_KEY}' }",
+    )
+    .file("s.env", "DB_PASSWORD=filepw-987654\nAPI_KEY=filekey-123456\n");
+    for engine in ENGINES {
+        let printed = project.run(&["export", engine]).ok().to_string();
+        let out = format!("out-{engine}");
+        project.run(&["export", engine, "-o", &out]).ok();
+        let files = fs::read_dir(project.path(&out)).unwrap().flatten();
+        let written: String = files.map(|file| fs::read_to_string(file.path()).unwrap()).collect();
+        for secret in ["filepw", "filekey", "other-value"] {
+            assert!(
+                !printed.contains(secret) && !written.contains(secret),
+                "{secret}; {printed}{written}"
+            );
+        }
+        assert!(written.contains("CHANGE-ME"), "{written}");
+    }
+}
+
 fn with_container(service: &str) -> Project {
     Project::new().toml(&format!(
         "[services.web]\nscript = \"web\"\n{service}\n[services.web.container]\nimage = \"postgres:16\"\n[profiles.dev]\nservices = [\"web\"]"

@@ -1,6 +1,7 @@
 //! Where each variable of a service comes from, weakest first: `env_file`, the shell, the profile, the service, `-e`.
 //! Reads files only through the function it is given.
 
+use super::secret::looks_secret;
 use crate::config::{EnvValue, Located, Problem, expand};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -36,6 +37,19 @@ impl PartialEq for Origins {
         true
     }
 }
+
+/// Secrets of an `env_file` that the variables of their names no longer hold: `${…}` in `env` may have read them before. No part of
+/// what a service is either: where they are read, the value that holds them differs.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Replaced(pub BTreeMap<String, String>);
+
+impl PartialEq for Replaced {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Replaced {}
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -77,6 +91,7 @@ pub(super) struct Sources<'a> {
 pub(super) struct Resolved {
     pub(super) own: Own,
     pub(super) origins: Origins,
+    pub(super) replaced: Replaced,
     /// Variables that a file would set, were they not the shell's.
     pub(super) from_shell: Vec<String>,
     /// What is wrong with the files.
@@ -133,11 +148,22 @@ pub(super) fn own(sources: &Sources<'_>, read: ReadFile<'_>, errors: &mut Vec<St
         set(name, Some(value.clone()), Origin::Option);
     }
     Resolved {
+        replaced: replaced(from_files, &own),
         own,
         origins,
         from_shell,
         problems,
     }
+}
+
+/// The secrets of the files that are not among what is set in the end.
+fn replaced(from_files: BTreeMap<String, (PathBuf, String)>, own: &Own) -> Replaced {
+    let values = from_files.into_iter().map(|(name, (_, value))| (name, value));
+    let is_gone = |(name, value): &(String, String)| {
+        let present = own.get(name);
+        looks_secret(name) && present.is_some_and(|present| present.as_ref() != Some(value))
+    };
+    Replaced(values.filter(is_gone).collect())
 }
 
 /// Names and values, as a file has them.

@@ -15,7 +15,7 @@ mod tests;
 pub mod view;
 
 pub use container::{BuildPlan, ContainerPlan, Written, base_name, written};
-pub use environment::{Origin, Origins, ReadFile};
+pub use environment::{Origin, Origins, ReadFile, Replaced};
 pub use recovered::and_more;
 pub use resolve::{no_such_profile, or_implicit, profile_names, resolve, resolve_task};
 
@@ -89,6 +89,9 @@ pub struct ServicePlan {
     /// Where each of them comes from.
     #[serde(default)]
     pub origins: Origins,
+    /// What may stand in its texts, is none of its variables, and must not be shown.
+    #[serde(default)]
+    pub replaced: Replaced,
     /// Restart, backoff and grace.
     pub policy: Policy,
     /// What must be there first.
@@ -201,6 +204,9 @@ pub struct TaskPlan {
     /// Variables that an `env_file` would set, were they not the shell's.
     #[serde(default)]
     pub from_shell: Vec<String>,
+    /// What may stand in its texts, is none of its variables, and must not be shown.
+    #[serde(default)]
+    pub replaced: Replaced,
     /// What it reads: files, directories or globs, relative to the workspace.
     #[serde(default)]
     pub inputs: Vec<String>,
@@ -235,6 +241,26 @@ impl Plan {
         known.insert(&service.name, limit);
         limit
     }
+}
+
+impl ServicePlan {
+    /// The values that its texts may hold, and those about it: of its variables, those replaced included, and of what it builds.
+    pub fn values(&self) -> impl Iterator<Item = (&String, &String)> {
+        let builds = self.builds.iter().flat_map(TaskPlan::values);
+        set_in(&self.env).chain(&self.replaced.0).chain(builds)
+    }
+}
+
+impl TaskPlan {
+    /// The values that its texts may hold: of its variables, those replaced included.
+    pub fn values(&self) -> impl Iterator<Item = (&String, &String)> {
+        set_in(&self.env).chain(&self.replaced.0)
+    }
+}
+
+/// The variables that are set, without those that are removed.
+pub fn set_in(own: &BTreeMap<String, Option<String>>) -> impl Iterator<Item = (&String, &String)> {
+    own.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)))
 }
 
 /// The shell's environment with a service's or task's own changes.

@@ -60,15 +60,13 @@ pub struct Mask {
 }
 
 impl Mask {
-    /// Knows the secrets of the shell and of what a service or a task sets itself. Those of the shell count even where they are
-    /// set anew: `${…}` may have read them before.
+    /// Knows the secrets of the shell and of the values that the texts of a service or a task may hold. Those of the shell count even
+    /// where they are set anew: `${…}` may have read them before.
     pub fn of<'a>(
         workspace: &Path,
         shell: &'a BTreeMap<String, String>,
-        own: impl IntoIterator<Item = &'a BTreeMap<String, Option<String>>>,
+        own: impl IntoIterator<Item = (&'a String, &'a String)>,
     ) -> Self {
-        let own = own.into_iter().flatten();
-        let own = own.filter_map(|(name, value)| Some((name, value.as_ref()?)));
         let found: BTreeSet<&String> = shell
             .iter()
             .chain(own)
@@ -183,8 +181,9 @@ mod tests {
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let own = own
             .iter()
-            .map(|(name, value)| ((*name).to_owned(), Some((*value).to_owned())));
-        Mask::of(Path::new("/root/ws"), &shell.collect(), [&own.collect()])
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let own: BTreeMap<String, String> = own.collect();
+        Mask::of(Path::new("/root/ws"), &shell.collect(), &own)
     }
 
     fn words(text: &str) -> Vec<String> {

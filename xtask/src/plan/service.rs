@@ -79,7 +79,7 @@ impl Resolver<'_> {
         );
         let files = profile.env_file.iter().chain(service.env_file.iter().flatten());
         let resolved = self.own_environment(files.collect(), written.env.clone(), number, errors);
-        let (mut own, mut origins) = (resolved.own, resolved.origins);
+        let (mut own, mut origins, replaced) = (resolved.own, resolved.origins, resolved.replaced);
         if let Some(number) = number {
             own.insert("XTASK_INSTANCE".to_owned(), Some(number.to_string()));
             origins.0.insert("XTASK_INSTANCE".to_owned(), Origin::Instance);
@@ -127,6 +127,7 @@ impl Resolver<'_> {
             cwd,
             env: own,
             origins,
+            replaced,
             name,
         }
     }

@@ -61,8 +61,13 @@ impl Resolver<'_> {
 
     fn task(&mut self, name: &str, task: &config::Task, profile: &Profile, errors: &mut Vec<String>) -> TaskPlan {
         let tables = vec![Table(Origin::Profile, &profile.env), Table(Origin::Service, &task.env)];
-        let Resolved { own, from_shell, .. } =
-            self.own_environment(profile.env_file.iter().collect(), tables, None, errors);
+        let resolved = self.own_environment(profile.env_file.iter().collect(), tables, None, errors);
+        let Resolved {
+            own,
+            from_shell,
+            replaced,
+            ..
+        } = resolved;
         let mut strings = Strings {
             shell: &self.invocation.shell,
             own: &own,
@@ -78,6 +83,7 @@ impl Resolver<'_> {
             outputs: strings.list("outputs", &task.outputs),
             env: own,
             from_shell,
+            replaced,
         }
     }
 }

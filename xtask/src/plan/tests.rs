@@ -200,6 +200,31 @@ fn where_a_variable_is_written_makes_no_difference_between_plans() {
 }
 
 #[test]
+fn a_secret_of_a_file_that_is_set_anew_or_removed_is_remembered_and_makes_no_difference_between_plans() {
+    let text = "[services.web]\nscript = \"serve\"\nenv_file = \"a.env\"\nbuild = \"t\"\n[tasks.t]\nscript = \"t\"\nenv = { B_KEY = \"t\" }\n\
+                [profiles.dev]\nenv_file = \"p.env\"\nenv = { A_TOKEN = false, SAME_KEY = \"same\", NAME = \"x\" }";
+    let web = |of_the_profile: &'static str| {
+        let options = Options {
+            set: vec![("C_KEY".to_owned(), "option".to_owned())],
+            ..Options::default()
+        };
+        case(text)
+            .options(options)
+            .file("/ws/p.env", of_the_profile)
+            .file("/ws/a.env", "B_KEY=service\nC_KEY=c")
+            .service()
+    };
+    let one = web("A_TOKEN=one\nB_KEY=b\nKEPT_KEY=k\nSAME_KEY=same\nNAME=n");
+    assert_eq!(one.replaced.0, pairs(&[("A_TOKEN", "one"), ("C_KEY", "c")]));
+    assert_eq!(one.builds[0].replaced.0, pairs(&[("A_TOKEN", "one"), ("B_KEY", "b")]));
+    assert_eq!(one, web("A_TOKEN=two\nB_KEY=b\nKEPT_KEY=k\nSAME_KEY=same\nNAME=n"));
+    // Older versions do not tell of it.
+    let mut told = serde_json::to_value(&one).unwrap();
+    told.as_object_mut().unwrap().remove("replaced").unwrap();
+    assert_eq!(serde_json::from_value::<ServicePlan>(told).unwrap(), one);
+}
+
+#[test]
 fn values_read_the_shell_then_the_env_files_and_never_each_other() {
     let text = "[services.web]\nscript = \"serve\"\nenv_file = \"a.env\"\n\
                 env = { A = \"${X}\", B = \"${F}\", C = \"${A:-none}\", D = \"${NO}\" }";

@@ -1,7 +1,7 @@
 //! A plan as `config` prints it: in the words of `dev.toml`, with every default filled in and secrets masked.
 
 use super::secret::Mask;
-use super::{ContainerPlan, Plan, Probe, ServicePlan, TaskPlan, Written, base_name};
+use super::{ContainerPlan, Plan, Probe, ServicePlan, TaskPlan, Written, base_name, set_in};
 use crate::config::units::format_duration;
 use crate::config::{Autorestart, Condition, Config, Container};
 use crate::policy::Readiness;
@@ -12,14 +12,10 @@ use std::time::Duration;
 
 /// The plan as nested values, with the containers of its services and tasks; `shell` is what it was resolved with.
 pub fn of(plan: &Plan, config: &Config, written: &Written, shell: &BTreeMap<String, String>) -> Value {
-    let mask_of = |own: &BTreeMap<String, Option<String>>, container: Option<(&Container, &ContainerPlan)>| {
-        let own = std::iter::once(own).chain(container.map(|(_, plan)| &plan.env));
-        Mask::of(&plan.workspace, shell, own)
-    };
     let service = |service: &ServicePlan| {
         let written = written.services.get(base_name(config, &service.name));
         let container = written.and_then(|(written, plan)| written.container.as_ref().zip(plan.as_ref()));
-        let mask = mask_of(&service.env, container);
+        let mask = Mask::of(&plan.workspace, shell, service.values().chain(values_of(container)));
         with_container(of_service(service, &mask), container, &mask)
     };
     let services: Vec<Value> = plan.services.iter().map(service).collect();
@@ -29,7 +25,7 @@ pub fn of(plan: &Plan, config: &Config, written: &Written, shell: &BTreeMap<Stri
             let task = |task: &TaskPlan| {
                 let written = written.tasks.get(&task.name);
                 let container = written.and_then(|(written, plan)| written.container.as_ref().zip(plan.as_ref()));
-                let mask = mask_of(&task.env, container);
+                let mask = Mask::of(&plan.workspace, shell, task.values().chain(values_of(container)));
                 with_container(of_task(task, &mask), container, &mask)
             };
             let tasks: Vec<Value> = plan.builds.iter().map(task).collect();
@@ -38,6 +34,11 @@ pub fn of(plan: &Plan, config: &Config, written: &Written, shell: &BTreeMap<Stri
         view.insert("services".to_owned(), services.into());
     }
     view
+}
+
+/// The values that a container adds to those of its service or task.
+fn values_of<'a>(container: Option<(&Container, &'a ContainerPlan)>) -> impl Iterator<Item = (&'a String, &'a String)> {
+    container.into_iter().flat_map(|(_, plan)| set_in(&plan.env))
 }
 
 fn with_container(mut view: Value, container: Option<(&Container, &ContainerPlan)>, mask: &Mask) -> Value {

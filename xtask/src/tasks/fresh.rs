@@ -210,6 +210,7 @@ fn definition(task: &TaskPlan, shell: &BTreeMap<String, String>) -> String {
         cwd,
         env,
         from_shell,
+        replaced: _,
         inputs,
         outputs,
     } = task;
@@ -441,6 +442,7 @@ fn digest(hasher: &twox_hash::xxhash3_128::Hasher) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Replaced;
 
     struct Bench {
         dir: tempfile::TempDir,
@@ -459,6 +461,7 @@ mod tests {
                 cwd: dir.path().to_owned(),
                 env: BTreeMap::new(),
                 from_shell: Vec::new(),
+                replaced: Replaced::default(),
                 inputs: texts(inputs),
                 outputs: texts(outputs),
             };

@@ -36,7 +36,7 @@ pub struct Described<'a> {
 
 /// Everything, in sections.
 pub fn render(what: &Described<'_>) -> String {
-    let mask = Mask::of(what.workspace, what.shell, [&what.details.plan.env]);
+    let mask = Mask::of(what.workspace, what.shell, what.details.plan.values());
     let sections = [
         ("", present(what, &mask)),
         ("options", options(what, &mask)),

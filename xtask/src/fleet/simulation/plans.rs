@@ -16,6 +16,7 @@ pub(in crate::fleet) fn service_plan(name: &str) -> ServicePlan {
         cwd: "/".into(),
         env: BTreeMap::new(),
         origins: crate::plan::Origins::default(),
+        replaced: crate::plan::Replaced::default(),
         policy: Policy {
             autorestart: Autorestart::Always,
             max_restarts: 3,

@@ -2,7 +2,7 @@
 
 use super::secret::Secrets;
 use crate::config::{Config, Service, Task};
-use crate::plan::{ContainerPlan, Dependency, Plan, Probe, ServicePlan, TaskPlan, Written, base_name};
+use crate::plan::{ContainerPlan, Dependency, Plan, Probe, ServicePlan, TaskPlan, Written, base_name, set_in};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -92,16 +92,12 @@ pub fn chores<'a>(plan: &'a Plan, written: &'a Written) -> Vec<Chore<'a>> {
 
 /// The secrets of a shell, a plan and its containers.
 pub fn secrets(shell: &BTreeMap<String, String>, plan: &Plan, written: &Written) -> Secrets {
-    let services = plan.services.iter().map(|service| &service.env);
-    let tasks = plan.builds.iter().map(|task| &task.env);
+    let services = plan.services.iter().flat_map(ServicePlan::values);
+    let tasks = plan.builds.iter().flat_map(TaskPlan::values);
     let containers = written.services.values().map(|(_, container)| container);
     let containers = containers.chain(written.tasks.values().map(|(_, container)| container));
-    let containers = containers.flatten().map(|container| &container.env);
-    let own = services.chain(tasks).chain(containers).flatten();
-    Secrets::of(
-        own.filter_map(|(name, value)| Some((name, value.as_ref()?)))
-            .chain(shell),
-    )
+    let containers = containers.flatten().flat_map(|container| set_in(&container.env));
+    Secrets::of(services.chain(tasks).chain(containers).chain(shell))
 }
 
 impl<'a> Workload<'a> {
