@@ -128,6 +128,42 @@ fn a_failed_build_and_changed_files_are_told() {
 }
 
 #[test]
+fn a_secret_is_told_in_no_reason_and_stays_in_what_the_service_wrote() {
+    let project = Project::new().file("s.env", "FILE_TOKEN=hidden-of-the-file\n").toml(
+        "[services.gone]\nscript = \"/opt/${APP_TOKEN}/gone\"\n\
+             [services.after]\nscript = \"PUPPET\"\ndepends_on = [\"gone\"]\n\
+             [services.place]\nscript = \"PUPPET\"\nenv_file = \"s.env\"\ncwd = \"${PLACE}\"\n\
+             env = { FILE_TOKEN = false, PLACE = \"/opt/${FILE_TOKEN}\" }\n\
+             [services.asked]\nscript = \"PUPPET\"\nargs = [\"out\", \"it says ${APP_TOKEN}\"]\n\
+             ready = { command = [\"/opt/${APP_TOKEN}/ask\"], timeout = \"1m\" }\n\
+             [profiles.dev]\nservices = [\"gone\", \"after\", \"place\", \"asked\"]",
+    );
+    project.run_with(&[("APP_TOKEN", "hidden-of-the-shell")], &["dev", "-d"]);
+    project.wait("asked", "is asked", |asked| asked["pid"].is_number());
+    wait_until("the probe has failed", || {
+        let run = project.run(&["why", "asked"]).ok();
+        run.stdout.contains("the readiness probe says: ").then_some(())
+    });
+    for (name, says) in [
+        ("gone", "/opt/********/gone"),
+        ("after", "/opt/********/gone"),
+        ("place", "/opt/********"),
+        ("asked", "/opt/********/ask"),
+    ] {
+        let run = project.run(&["why", name]).ok().prints(&[says]);
+        assert!(!run.stdout.contains("hidden"), "{run}");
+    }
+    let run = project.run(&["status"]).ok().prints(&["/opt/********/gone"]);
+    assert!(!run.stdout.contains("hidden"), "{run}");
+    assert!(!project.read(".dev/dev/supervisor.log").contains("hidden"));
+    signal(pid(&project.service_status("asked")), Signal::KILL);
+    wait_until("it has ended", || {
+        let run = project.run(&["why", "asked"]).ok();
+        run.stdout.contains("it says hidden-of-the-shell").then_some(())
+    });
+}
+
+#[test]
 fn only_the_last_ten_exits_are_kept() {
     let project = Project::new().service("web", "exit 1", "max_restarts = 14");
     project.run(&["dev", "-d"]);

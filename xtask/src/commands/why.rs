@@ -2,11 +2,12 @@
 
 use super::known::{self, Known};
 use super::workspace::Workspace;
-use super::{logs, stacks};
+use super::{logs, restart, stacks};
 use crate::cli::One;
 use crate::clock;
-use crate::ipc::protocol::PastRunStatus;
+use crate::ipc::protocol::{Details, PastRunStatus, ServiceStatus};
 use crate::log::reader::{self, Line, Selection, Span};
+use crate::plan::secret::Mask;
 use crate::ui;
 use anyhow::{Context as _, Result};
 use jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit};
@@ -23,10 +24,28 @@ pub(super) fn run(workspace: &Workspace, args: &One) -> Result<u8> {
     if running.is_empty() {
         return stopped(workspace, args);
     }
-    known::for_each(&mut running, &args.service, |known| {
+    known::for_each(&mut running, &args.service, |mut known| {
+        let shell = restart::started_with(&mut known.running.connection)?.shell;
+        let mask = Mask::of(&workspace.place().workspace, &shell, known.details.plan.values());
+        hide_secrets(&mut known.row, &mut known.details, &mask);
         ui::print(&tell(workspace, &known)?)
     })?;
     Ok(0)
+}
+
+/// Of all that is said of the service. What it has written itself stays as it is in its log.
+fn hide_secrets(row: &mut ServiceStatus, details: &mut Details, mask: &Mask) {
+    let present = [
+        &mut row.reason,
+        &mut details.began_by,
+        &mut details.restart,
+        &mut details.probe_error,
+        &mut details.changed,
+    ];
+    let past = details.past.iter_mut().map(|run| &mut run.ended_by);
+    for text in present.into_iter().chain(past).flatten() {
+        *text = mask.text(text);
+    }
 }
 
 fn tell(workspace: &Workspace, known: &Known<'_>) -> Result<String> {

@@ -180,7 +180,10 @@ impl Supervisor {
         // What the last run has left is no longer what is there.
         self.ran.remove(&task.name);
         let begun = stale.begin().map_err(|error| format!("{error:#}"));
-        let spawned = begun.and_then(|()| self.spawn_build(id, run, &task).map_err(|error| error.to_string()));
+        let spawned = begun.and_then(|()| {
+            let spawned = self.spawn_build(id, run, &task);
+            spawned.map_err(|error| self.mask(task.values()).text(&error.to_string()))
+        });
         if let Err(error) = spawned {
             self.builds.remove(&id);
             return Some(Event::Built(Err(format!("task {}: {error}", task.name))));

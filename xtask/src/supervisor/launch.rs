@@ -6,6 +6,7 @@ use crate::clock::Now;
 use crate::fleet::ServiceId;
 use crate::lifecycle::{Event, Monotonic, RunId};
 use crate::log;
+use crate::plan::secret::Mask;
 use crate::plan::{Probe, ServicePlan, environment};
 use crate::policy::Readiness;
 use crate::process::{self, Identity, Launch, LaunchError, RunTag, Spawned, Stdio, TreeRoot};
@@ -88,9 +89,21 @@ impl Supervisor {
         }
         match self.spawn_service(id, run, &plan) {
             Ok(pid) => Event::Spawned(run, pid),
-            Err(error) if error.is_permanent() => Event::Unlaunchable(run, error.to_string()),
-            Err(error) => Event::Scarce(run, error.to_string()),
+            Err(error) => {
+                let why = self.mask(plan.values()).text(&error.to_string());
+                if error.is_permanent() {
+                    Event::Unlaunchable(run, why)
+                } else {
+                    Event::Scarce(run, why)
+                }
+            }
         }
+    }
+
+    /// Hides secrets in what is said of a service or a task: it goes to tables, logs and whoever depends on it.
+    pub(super) fn mask<'a>(&'a self, values: impl IntoIterator<Item = (&'a String, &'a String)>) -> Mask {
+        let workspace = self.plan.as_ref().map(|plan| plan.workspace.as_path());
+        Mask::of(workspace.unwrap_or(Path::new("")), &self.invocation.shell, values)
     }
 
     fn spawn_service(&mut self, id: ServiceId, run: RunId, plan: &ServicePlan) -> Result<u32, LaunchError> {
@@ -232,8 +245,12 @@ impl Supervisor {
     }
 
     fn ask(&self, run: RunId, plan: &ServicePlan, probe: Ask) -> Option<ProbeHandle> {
-        let sender = self.sender.clone();
+        let (sender, mask) = (self.sender.clone(), self.mask(plan.values()));
         let started = readiness::start(probe, plan.probe_interval, move |report| {
+            let report = match report {
+                ProbeReport::Ready => ProbeReport::Ready,
+                ProbeReport::NotYet(why) => ProbeReport::NotYet(mask.text(&why)),
+            };
             send(&sender, Message::Probe(run, report));
         });
         // Without a thread the service stays not ready; its time limit tells.

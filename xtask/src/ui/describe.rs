@@ -106,7 +106,7 @@ fn present(what: &Described<'_>, mask: &Mask) -> Facts {
         what.details
             .began_by
             .as_ref()
-            .map(|cause| fact("last restart", cause.as_str())),
+            .map(|cause| fact("last restart", mask.text(cause))),
     );
     let scheduled = what.details.scheduled.as_ref().filter(|_| what.details.wanted);
     facts.extend(scheduled.map(|at| fact("scheduled", super::why::local(at, &what.zone))));
