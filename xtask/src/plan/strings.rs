@@ -17,26 +17,26 @@ fn is_shell(program: &str) -> bool {
     ["sh", "bash", "dash", "zsh", "ksh", "ash", "fish"].contains(&name)
 }
 
-/// Where among the arguments of a program, or behind them, the text of a script stands: after the `-c` of a shell, which may be one of
-/// several letters (`-ec`) and comes before all that is no option. `None` where there is no such text.
+/// Where among the arguments of a program, or behind them, the text of a script stands: it is the first word behind the options of a
+/// shell, one of which is `-c`, alone or among other letters (`-ec`). `None` where there is no such text.
 pub(super) fn script_place(program: &str, args: &[String]) -> Option<usize> {
-    let mut place = 0;
-    while is_shell(program) {
-        let word = args.get(place)?;
-        let letters = word.strip_prefix(['-', '+'])?;
+    if !is_shell(program) {
+        return None;
+    }
+    let (mut place, mut is_text) = (0, false);
+    while let Some(letters) = args.get(place).and_then(|word| word.strip_prefix(['-', '+'])) {
+        let is_long = letters.starts_with('-');
+        is_text |= args[place].starts_with('-') && !is_long && letters.contains('c');
         place += 1;
-        if word.starts_with('-') && !letters.starts_with('-') && letters.contains('c') {
-            return Some(place);
-        }
         match letters {
-            "" | "-" => return None,
+            "" | "-" => break,
             "-rcfile" | "-init-file" => place += 1,
-            // `-o pipefail`, `-eo pipefail`.
-            letters if !letters.starts_with('-') && letters.ends_with(['o', 'O']) => place += 1,
+            // `-o pipefail`, `-ceuo pipefail`: one word more for each.
+            letters if !is_long => place += letters.matches(['o', 'O']).count(),
             _ => {}
         }
     }
-    None
+    is_text.then_some(place)
 }
 
 impl Strings<'_> {

@@ -272,6 +272,36 @@ fn the_text_that_a_shell_runs_is_left_to_it_and_nothing_else_is() {
             "bash",
             &["./run.sh", "-c", "x"],
         ),
+        (
+            "script = 'bash'\nargs = ['-c', '--', 'echo ${X}', '${X}']",
+            "bash",
+            &["-c", "--", "echo ${X}", "x"],
+        ),
+        (
+            "script = 'bash'\nargs = ['-c', '-e', 'echo ${X}', '${X}']",
+            "bash",
+            &["-c", "-e", "echo ${X}", "x"],
+        ),
+        (
+            "script = '/bin/bash'\nargs = ['-ceuo', 'pipefail', 'echo ${X}', '-c', '${X}']",
+            "/bin/bash",
+            &["-ceuo", "pipefail", "echo ${X}", "-c", "x"],
+        ),
+        (
+            "script = 'bash'\nargs = ['--', '-c', '${X}']",
+            "bash",
+            &["--", "-c", "x"],
+        ),
+        (
+            "script = 'bash'\nargs = ['-c', '-', 'echo ${X}']",
+            "bash",
+            &["-c", "-", "echo ${X}"],
+        ),
+        (
+            "script = 'bash'\nargs = ['-o', '${X}', '--norc', '+e', '-c', 'echo ${X}']",
+            "bash",
+            &["-o", "x", "--norc", "+e", "-c", "echo ${X}"],
+        ),
         ("script = 'serve'\nargs = ['-c', '${X}']", "serve", &["-c", "x"]),
         (
             "interpreter = 'bash'\nscript = './run.sh'\nargs = ['-c', '${X}']",
@@ -280,6 +310,16 @@ fn the_text_that_a_shell_runs_is_left_to_it_and_nothing_else_is() {
         ),
         (
             "interpreter = 'bash'\ninterpreter_args = '-c'\nscript = 'echo ${X}'\nargs = ['${X}']",
+            "echo ${X}",
+            &["x"],
+        ),
+        (
+            "interpreter = 'bash'\ninterpreter_args = ['-c', '--']\nscript = 'echo ${X}'\nargs = ['${X}']",
+            "echo ${X}",
+            &["x"],
+        ),
+        (
+            "interpreter = 'bash'\ninterpreter_args = ['-eco', 'pipefail']\nscript = 'echo ${X}'\nargs = ['${X}']",
             "echo ${X}",
             &["x"],
         ),
