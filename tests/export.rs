@@ -436,6 +436,25 @@ fn a_secret_that_no_variable_holds_is_refused_and_a_short_one_becomes_a_referenc
 }
 
 #[test]
+fn what_only_has_the_name_of_a_secret_is_not_refused() {
+    for (words, shown) in [
+        (
+            "script = 'sh'\nargs = ['-c', 'API_TOKEN=$(cat /run/secrets/t) exec node x']",
+            "(cat /run/secrets/t) exec node x",
+        ),
+        ("script = 'web'\nargs = ['--max-tokens=4096']", "--max-tokens=4096"),
+        ("script = 'web'\nargs = ['--max-tokens', '4096']", "--max-tokens"),
+    ] {
+        let project = Project::new().toml(&format!(
+            "[services.web]\n{words}\n[services.web.container]\nimage = \"web\"\n[profiles.dev]\nservices = [\"web\"]"
+        ));
+        for engine in ENGINES {
+            project.run(&["export", engine]).ok().prints(&[shown]);
+        }
+    }
+}
+
+#[test]
 fn what_else_is_in_the_shell_and_what_is_public_anyway_is_no_secret() {
     let project =
         with_container("env = { POSTGRES_USER = 'postgres', POSTGRES_PASSWORD = 'postgres', MODE = 'production' }");

@@ -105,7 +105,7 @@ pub(super) fn own(sources: &Sources<'_>, read: ReadFile<'_>, errors: &mut Vec<St
     for file in &sources.files {
         match read_env_file(sources, &file.value, read) {
             Ok((path, pairs)) => {
-                from_files.extend(pairs.into_iter().map(|(name, value)| (name, (path.clone(), value))))
+                from_files.extend(pairs.into_iter().map(|(name, value)| (name, (path.clone(), value))));
             }
             Err(message) => problems.push(Problem {
                 place: Some(file.at),

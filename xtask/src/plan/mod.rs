@@ -18,6 +18,7 @@ pub use container::{BuildPlan, ContainerPlan, Written, base_name, written};
 pub use environment::{Origin, Origins, ReadFile, Replaced};
 pub use recovered::and_more;
 pub use resolve::{no_such_profile, or_implicit, profile_names, resolve, resolve_task};
+pub use strings::script_place;
 
 use crate::config::{Condition, CronLine};
 use crate::policy::{KILL_LIMIT, Policy};

@@ -117,20 +117,11 @@ impl Mask {
 
     /// Arguments: what follows `--token=` and `--token` is hidden, too.
     pub fn words(&self, words: &[String]) -> Vec<String> {
-        let is_flag = |word: &str| word.starts_with('-');
-        let secret = |flag: &str| looks_secret(&flag.trim_start_matches('-').replace('-', "_"));
-        let mut shown = Vec::new();
-        let mut mask_next = false;
-        for word in words {
-            let named = word.split_once('=').filter(|(name, _)| secret(name));
-            shown.push(match named {
-                Some((name, _)) => format!("{}={MASK}", self.text(name)),
-                None if mask_next && !is_flag(word) => MASK.to_owned(),
-                None => self.text(word),
-            });
-            mask_next = is_flag(word) && named.is_none() && secret(word);
-        }
-        shown
+        let shown = words.iter().zip(named(words)).map(|(word, secret)| match secret {
+            Some(value) => format!("{}{MASK}", self.text(&word[..word.len() - value.len()])),
+            None => self.text(word),
+        });
+        shown.collect()
     }
 
     fn hide(&self, text: &str, is_meant: impl Fn(&str) -> bool) -> String {
@@ -140,10 +131,28 @@ impl Mask {
     }
 }
 
+/// Of each word the end that its own name (`--token=…`) or the flag before it (`--token`) calls secret.
+pub fn named(words: &[String]) -> Vec<Option<&str>> {
+    let is_flag = |word: &str| word.starts_with('-');
+    let secret = |flag: &str| looks_secret(&flag.trim_start_matches('-').replace('-', "_"));
+    let mut is_next = false;
+    let mut secret_of = |word| {
+        let named = str::split_once(word, '=').filter(|(name, _)| secret(name));
+        let after_flag = (is_next && !is_flag(word)).then_some(word);
+        is_next = is_flag(word) && named.is_none() && secret(word);
+        named.map(|(_, value)| value).or(after_flag)
+    };
+    words.iter().map(|word| secret_of(word.as_str())).collect()
+}
+
+/// What says nothing, whatever its variable is called.
+pub fn is_trivial(value: &str) -> bool {
+    TRIVIAL.iter().any(|trivial| value.eq_ignore_ascii_case(trivial))
+}
+
 /// Whether a secret value says enough to be looked for in other texts.
 fn is_telling(value: &str) -> bool {
-    let is_trivial = TRIVIAL.iter().any(|trivial| value.eq_ignore_ascii_case(trivial));
-    value.chars().count() >= SHORTEST && !is_trivial && !is_path(value)
+    value.chars().count() >= SHORTEST && !is_trivial(value) && !is_path(value)
 }
 
 /// `scheme://user:password@host` with the password masked, as often as there is one.

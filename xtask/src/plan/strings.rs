@@ -19,7 +19,7 @@ fn is_shell(program: &str) -> bool {
 
 /// Where among the arguments of a program, or behind them, the text of a script stands: it is the first word behind the options of a
 /// shell, one of which is `-c`, alone or among other letters (`-ec`). `None` where there is no such text.
-pub(super) fn script_place(program: &str, args: &[String]) -> Option<usize> {
+pub fn script_place(program: &str, args: &[String]) -> Option<usize> {
     if !is_shell(program) {
         return None;
     }

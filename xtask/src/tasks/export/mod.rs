@@ -6,6 +6,7 @@ mod compose;
 mod keys;
 mod kubernetes;
 mod names;
+mod open;
 mod secret;
 mod stack;
 mod systemd;
@@ -13,18 +14,17 @@ mod variables;
 pub mod yaml;
 
 use crate::config::{Config, Container};
-use crate::plan::secret::Mask;
-use crate::plan::{Plan, Probe, Written};
+use crate::plan::{Plan, Written};
 use anyhow::{Result, bail};
 use keys::Fate;
 pub use keys::Key;
 use names::names_differ;
+use open::refuse_open_secrets;
 pub use secret::PLACEHOLDER;
 use stack::Stack;
 pub use stack::{Find, relative};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use variables::can_refer;
 
 /// What a profile is exported to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -189,52 +189,6 @@ fn public_texts<'a>(stack: &'a Stack<'_>) -> Vec<&'a str> {
         .flat_map(|task| std::iter::once(task.plan.name.as_str()).chain(written(task.written.container.as_ref())));
     let profile = std::iter::once(stack.plan.profile.as_str());
     profile.chain(services).chain(tasks).collect()
-}
-
-/// A secret in a command line or a check cannot be told from the rest of it, unless it is a variable's value in a command line, which
-/// becomes a reference.
-fn refuse_open_secrets(engine: Engine, stack: &Stack<'_>) -> Result<()> {
-    let refuse = |who: &str, words: &[String], has_references: bool| {
-        for (word, shown) in words.iter().zip(Mask::default().words(words)) {
-            let known = stack.secrets.found_in(word);
-            if let Some(name) = known.filter(|name| has_references && !can_refer(engine, name)) {
-                bail!(
-                    "the export cannot refer to `{name}` in the command line of {who}: {} knows no variable of such a name; rename it",
-                    engine.name()
-                );
-            }
-            let is_open = known.is_none() && *word != shown;
-            if is_open || known.is_some() && !has_references {
-                let place = if has_references {
-                    "the command line"
-                } else {
-                    "the check"
-                };
-                bail!("the export would show a secret in {place} of {who}; let it read a variable of `env` instead");
-            }
-        }
-        Ok(())
-    };
-    for service in &stack.services {
-        for plan in &service.instances {
-            refuse(service.name, &stack::command_line(plan), true)?;
-            match &plan.probe {
-                Some(Probe::Command(words)) => refuse(service.name, words, false)?,
-                Some(Probe::Http(url)) => refuse(service.name, std::slice::from_ref(url), false)?,
-                Some(Probe::Tcp(_) | Probe::Log(_) | Probe::Notify | Probe::Ports) | None => {}
-            }
-        }
-        let container = service.container.iter();
-        for (words, has_references) in container.flat_map(|plan| [(&plan.command, true), (&plan.healthcheck, false)]) {
-            refuse(service.name, words.as_deref().unwrap_or_default(), has_references)?;
-        }
-    }
-    for task in &stack.tasks {
-        refuse(&task.plan.name, &task.plan.args, true)?;
-        let command = task.container.and_then(|container| container.command.as_deref());
-        refuse(&task.plan.name, command.unwrap_or_default(), true)?;
-    }
-    Ok(())
 }
 
 /// All services have a container, or an error names those that have none.
