@@ -34,21 +34,20 @@ pub fn headline(label: &str, row: &ServiceStatus, details: &Details, zone: &Time
         }
         None => text.push('\n'),
     }
-    for fact in facts(row, details, zone) {
+    for fact in facts(label, row, details, zone) {
         writeln!(text, "  {}", indented(&fact)).unwrap_or_default();
     }
     text
 }
 
 /// What there is to say beyond the reason.
-fn facts(row: &ServiceStatus, details: &Details, zone: &TimeZone) -> Vec<String> {
-    let name = &row.name;
+fn facts(name: &str, row: &ServiceStatus, details: &Details, zone: &TimeZone) -> Vec<String> {
     let told = row.reason.as_deref().unwrap_or_default();
     let mut facts = Vec::new();
     let mut say = |fact: Option<String>| facts.extend(fact);
     say((!details.wanted).then(|| format!("the user stopped it; `cargo xtask start {name}` starts it")));
     say((row.status == "errored").then(|| format!("`cargo xtask start {name}` tries again")));
-    say(rests(row, details));
+    say(rests(name, row, details));
     let scheduled = details.scheduled.as_ref().filter(|_| details.wanted);
     say(scheduled.map(|at| format!("its schedule is due at {}", local(at, zone))));
     let is_waited_for = row.status == "blocked" && !told.contains("starts by itself");
@@ -84,7 +83,7 @@ fn facts(row: &ServiceStatus, details: &Details, zone: &TimeZone) -> Vec<String>
 }
 
 /// Why a service that has ended is not started again, where that is its own way.
-fn rests(row: &ServiceStatus, details: &Details) -> Option<String> {
+fn rests(name: &str, row: &ServiceStatus, details: &Details) -> Option<String> {
     let exit = row
         .last_exit
         .as_ref()
@@ -98,10 +97,7 @@ fn rests(row: &ServiceStatus, details: &Details) -> Option<String> {
         _ if policy.autorestart == Autorestart::Never => "`autorestart = false`".to_owned(),
         _ => return None,
     };
-    Some(format!(
-        "not restarted: {why}; `cargo xtask start {}` starts it",
-        row.name
-    ))
+    Some(format!("not restarted: {why}; `cargo xtask start {name}` starts it"))
 }
 
 /// A stamp as the reader's clock has it.
