@@ -3,6 +3,7 @@
 use crate::support::{
     Project, Running, Signal, Terminal, free_port, is_alive, is_free, pid, signal, wait_gone, wait_until,
 };
+use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
 fn web(port: u16) -> Project {
@@ -219,9 +220,64 @@ fn a_closed_terminal_stops_the_stack() {
     let mut terminal = Terminal::run(&project, &["dev"]);
     terminal.wait_for("web is here");
     project.wait_ready("web");
-    terminal.close();
+    terminal.close(|| {});
     project.wait_nothing_left();
     assert!(is_free(port));
+}
+
+/// A service that says two words, the second when it may, and ends when it may.
+fn takes_its_time() -> Project {
+    Project::new().service(
+        "web",
+        "ignore out one wait-for go out two wait-for end exit 0",
+        "min_uptime = 50\nkill_timeout = \"1h\"",
+    )
+}
+
+#[test]
+fn a_terminal_that_is_closed_kills_nothing_however_often_it_says_so() {
+    let project = takes_its_time();
+    let mut terminal = Terminal::run(&project, &["dev"]);
+    terminal.wait_for("one");
+    project.wait_ready("web");
+    let dev = terminal.pid();
+    let status = terminal.close(|| {
+        project.wait_status("web", "stopping");
+        // Nothing can be printed any more, and the shell says what it was told, and what its end says.
+        project.write("go", "");
+        for again in [Signal::HUP, Signal::HUP, Signal::TERM] {
+            signal(dev, again);
+            assert_eq!(project.service_status("web")["status"], "stopping");
+        }
+        project.write("end", "");
+    });
+    assert_eq!(status.code(), Some(0));
+    project.wait_nothing_left();
+}
+
+#[test]
+fn the_first_ctrl_c_after_its_reader_has_gone_kills_nothing() {
+    let project = takes_its_time();
+    let told = std::fs::File::create(project.path("told")).unwrap();
+    let mut command = project.prepare(crate::support::xtask());
+    command.arg("dev").stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut dev = command.stderr(told).spawn().unwrap();
+    let mut shown = BufReader::new(dev.stdout.take().unwrap()).lines();
+    assert!(shown.any(|line| line.unwrap().ends_with("| one")));
+    project.wait_ready("web");
+    drop(shown);
+    project.write("go", "");
+    project.wait_status("web", "stopping");
+    signal(dev.id(), Signal::INT);
+    wait_until("it is told", || {
+        let told = project.read("told");
+        told.contains("stopping dev; Ctrl-C again kills at once").then_some(())
+    });
+    assert_eq!(project.service_status("web")["status"], "stopping");
+    signal(dev.id(), Signal::INT);
+    let status = wait_until("it has ended", || dev.try_wait().unwrap());
+    assert_eq!(status.code(), Some(130));
+    project.wait_nothing_left();
 }
 
 #[test]

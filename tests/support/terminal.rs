@@ -94,9 +94,13 @@ impl Terminal {
         self.seen
     }
 
-    /// Closes the window: the terminal goes away below the program.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Closes the window: the terminal goes away below the program. What happens until its end.
     #[track_caller]
-    pub fn close(self) {
+    pub fn close(self, meanwhile: impl FnOnce()) -> ExitStatus {
         let Terminal {
             master,
             _slave,
@@ -104,7 +108,8 @@ impl Terminal {
             ..
         } = self;
         drop((master, _slave));
-        program::wait_for_end(&mut child, || {});
+        meanwhile();
+        program::wait_for_end(&mut child, || {})
     }
 
     fn read(&mut self) {

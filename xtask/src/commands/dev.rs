@@ -1,6 +1,7 @@
 //! `dev`: resolves the profile, builds, starts the stack or brings it in line, then follows its logs or returns.
 
-use super::follow::{self, Follower, Wake};
+use super::follow::{self, Wake};
+use super::printer::{self, Follower};
 use super::workspace::{Workspace, invocation};
 use super::{logs, replace, stacks, starter, status};
 use crate::cli::Dev;
@@ -114,7 +115,7 @@ impl Session<'_> {
             ui::for_people(&selection)
         };
         let profile = plan.profile.clone();
-        let stacks = follow::Stacks::new(self.workspace, Some(&profile));
+        let stacks = printer::Stacks::new(self.workspace, Some(&profile));
         let workspace = self.workspace.clone();
         let again = move || logs::selection(&workspace, Some(&profile), &[], &[]);
         Ok((Follower::new(follow, style, Box::new(again), stacks)?, earlier))

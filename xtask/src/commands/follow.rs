@@ -1,29 +1,20 @@
-//! Follows a stack's logs until the stack or the user ends it. The log files are read here, by the command, so that a
-//! slow terminal never slows a service.
+//! Follows a stack until the stack or the user ends it: its logs are printed, and what its supervisor and the user say is
+//! answered. The log files are read by the command itself, so that a slow terminal never slows a service.
 
+use super::printer::{Follower, Printer};
 use super::stacks;
-use super::workspace::Workspace;
 use crate::ipc::client::{Connection, Unanswered};
 use crate::ipc::protocol::{Failure, Reply, Request, SILENCE, Stack};
 use crate::lifecycle::Monotonic;
-use crate::log::grace::Grace;
-use crate::log::reader::{Follow, Line, LineStream, Selection};
-use crate::paths::STATE_FILE;
+use crate::log::reader::Line;
 use crate::signal::INTERRUPTED;
-use crate::ui::style::Style;
-use crate::watch::files::FileWatch;
 use crate::{clock, ui};
 use anyhow::{Context as _, Result, bail};
-use jiff::Timestamp;
-use std::collections::BTreeMap;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::{Duration, SystemTime};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
 
 /// How long what is left to print may take once the user has asked for the end.
-const LAST_LINES_LIMIT: Duration = Duration::from_secs(2);
+pub(super) const LAST_LINES_LIMIT: Duration = Duration::from_secs(2);
 
 /// What can wake a command that follows.
 pub(super) enum Wake {
@@ -35,48 +26,8 @@ pub(super) enum Wake {
     Printed(Result<()>),
 }
 
-/// What can wake the one who prints.
-enum Order {
-    /// Log files changed.
-    Print,
-    /// Nothing more will come: print what is there, and end.
-    End,
-}
-
-/// Reads what is new in the logs and prints it.
-pub(super) struct Follower {
-    follow: Follow,
-    style: Style,
-    grace: Grace,
-    /// Whose last line was shown before it was finished.
-    begun: Vec<(Arc<str>, LineStream)>,
-    watch: FileWatch,
-    /// What to follow, asked anew: services and stacks may join.
-    again: Box<dyn Fn() -> Result<Selection> + Send>,
-    stacks: Stacks,
-    orders: (Sender<Order>, Receiver<Order>),
-}
-
-/// The thread of a [`Follower`].
-pub(super) struct Printer(Sender<Order>);
-
-impl Printer {
-    /// Has the rest printed, and waits for that, but only for a while where the user has asked for the end, or asks now.
-    pub(super) fn finish(self, wakes: &Receiver<Wake>, is_interrupted: bool) {
-        // Where nobody prints any more there is nothing to wait for: the end of it has arrived, or is about to.
-        let _ = self.0.send(Order::End);
-        let limit = is_interrupted.then(|| clock::monotonic() + LAST_LINES_LIMIT);
-        while let Ok(Some(wake)) = next(wakes, limit) {
-            match wake {
-                Wake::Printed(_) | Wake::Interrupted => return,
-                Wake::Reply(_) => {}
-            }
-        }
-    }
-}
-
 /// The next thing that happens; none by the deadline.
-fn next(wakes: &Receiver<Wake>, deadline: Option<Monotonic>) -> Result<Option<Wake>> {
+pub(super) fn next(wakes: &Receiver<Wake>, deadline: Option<Monotonic>) -> Result<Option<Wake>> {
     let Some(deadline) = deadline else {
         return wakes.recv().map(Some).context("nothing can arrive any more");
     };
@@ -84,209 +35,6 @@ fn next(wakes: &Receiver<Wake>, deadline: Option<Monotonic>) -> Result<Option<Wa
         Ok(wake) => Ok(Some(wake)),
         Err(RecvTimeoutError::Timeout) => Ok(None),
         Err(error @ RecvTimeoutError::Disconnected) => Err(error).context("nothing can arrive any more"),
-    }
-}
-
-impl Follower {
-    /// Follows from where a reader has stopped.
-    pub(super) fn new(
-        mut follow: Follow,
-        style: Style,
-        again: Box<dyn Fn() -> Result<Selection> + Send>,
-        mut stacks: Stacks,
-    ) -> Result<Self> {
-        let (order, orders) = channel();
-        let wake = order.clone();
-        // From here on: what came between the selection and this look is found by the first print.
-        stacks.forget();
-        let mut directories = follow.directories();
-        directories.extend(stacks.directories());
-        let watch = FileWatch::new(&directories, move || {
-            let _ = wake.send(Order::Print);
-        })?;
-        Ok(Self {
-            follow,
-            style,
-            grace: Grace::default(),
-            begun: Vec::new(),
-            watch,
-            again,
-            stacks,
-            orders: (order, orders),
-        })
-    }
-
-    /// Prints on a thread of its own, first what was read before: however slow a terminal is, and however fast a service writes, its
-    /// owner hears of everything else at once. `printed` is told the end: that of [`Printer::finish`], or that it cannot print.
-    pub(super) fn start(
-        self,
-        earlier: Vec<Line>,
-        printed: impl FnOnce(Result<()>) + Send + 'static,
-    ) -> Result<Printer> {
-        let printer = Printer(self.orders.0.clone());
-        std::thread::Builder::new()
-            .name("printer".to_owned())
-            .spawn(move || printed(self.run(&earlier)))
-            .context("failed to start the thread that prints")?;
-        Ok(printer)
-    }
-
-    fn run(mut self, earlier: &[Line]) -> Result<()> {
-        self.show(earlier)?;
-        loop {
-            self.print()?;
-            if let Order::End = self.wait() {
-                return self.print_rest();
-            }
-        }
-    }
-
-    /// Prints lines that were read before.
-    fn show(&self, lines: &[Line]) -> Result<()> {
-        ui::print_bytes(&self.style.render(lines))
-    }
-
-    /// Prints what is new, but for the youngest lines, before which older ones may still come: [`Follower::wait`] ends in time for them.
-    fn print(&mut self) -> Result<()> {
-        self.watch.rearm().context("failed to watch the logs")?;
-        self.join_new();
-        let now = clock::now();
-        let limit = if self.follow.is_single() {
-            None
-        } else {
-            self.grace.limit(now)
-        };
-        let stays = self.print_until(limit)?;
-        let mut unfinished = if self.style.shows_unfinished() && !self.follow.is_filtered() {
-            self.follow.unfinished()
-        } else {
-            0
-        };
-        if stays.is_none() && unfinished > 0 && self.grace.shows_unfinished(now) {
-            let lines = self.follow.take_unfinished().context("failed to read the logs")?;
-            self.show(&lines)?;
-            self.begun
-                .extend(lines.into_iter().map(|line| (line.service, line.stream)));
-            unfinished = 0;
-        }
-        self.grace.left(stays, unfinished, now);
-        Ok(())
-    }
-
-    /// Prints all that is there.
-    fn print_rest(&mut self) -> Result<()> {
-        self.join_new();
-        self.print_until(None)?;
-        let unfinished = self.follow.take_unfinished().context("failed to read the logs")?;
-        self.show(&unfinished)
-    }
-
-    /// Waits until there may be something to print.
-    fn wait(&self) -> Order {
-        let orders = &self.orders.1;
-        // It holds a sender itself: the channel cannot close.
-        match self.grace.deadline() {
-            None => orders.recv().unwrap_or(Order::End),
-            Some(deadline) => {
-                let order = orders.recv_timeout(deadline.saturating_sub(clock::monotonic()));
-                order.unwrap_or(Order::Print)
-            }
-        }
-    }
-
-    fn print_until(&mut self, limit: Option<Timestamp>) -> Result<Option<Timestamp>> {
-        loop {
-            let (mut lines, stays) = self.follow.read_until(limit).context("failed to read the logs")?;
-            if lines.is_empty() {
-                return Ok(stays);
-            }
-            if !self.begun.is_empty() {
-                lines.retain(|line| self.adds_something(line));
-            }
-            self.show(&lines)?;
-        }
-    }
-
-    /// Whether a line is more than the end of one that was shown before it was finished.
-    fn adds_something(&mut self, line: &Line) -> bool {
-        let is_its = |(service, stream): &(Arc<str>, LineStream)| *service == line.service && *stream == line.stream;
-        let Some(begun) = self.begun.iter().position(is_its) else {
-            return true;
-        };
-        self.begun.swap_remove(begun);
-        !line.text.is_empty() || self.style.is_raw()
-    }
-
-    /// A stack that came, or that launched something, may have new services: follows them, too.
-    fn join_new(&mut self) {
-        if !self.stacks.have_changed() {
-            return;
-        }
-        for dir in self.stacks.directories() {
-            // One that cannot be watched is looked at when another changes.
-            let _ = self.watch.add(dir);
-        }
-        // A stack that cannot be asked just now has nobody who joins.
-        let Ok(selection) = (self.again)() else { return };
-        self.follow.join(&selection);
-        self.style.widen(ui::name_width(&selection));
-        for dir in self.follow.directories() {
-            let _ = self.watch.add(dir);
-        }
-    }
-}
-
-/// The stacks that may run in a workspace, by their files.
-pub(super) struct Stacks {
-    state_dir: PathBuf,
-    /// The one that counts; none: all do.
-    profile: Option<String>,
-    /// What each stack last wrote of what it runs.
-    states: BTreeMap<PathBuf, Option<(SystemTime, u64)>>,
-}
-
-impl Stacks {
-    pub(super) fn new(workspace: &Workspace, profile: Option<&str>) -> Self {
-        Self {
-            state_dir: workspace.state_dir.clone(),
-            profile: profile.map(str::to_owned),
-            states: BTreeMap::new(),
-        }
-    }
-
-    fn forget(&mut self) {
-        self.states.clear();
-    }
-
-    /// Whether a stack has come, or one has launched or ended something, since the last look. The first look finds everything new.
-    fn have_changed(&mut self) -> bool {
-        let state = |dir: &PathBuf| {
-            let meta = std::fs::metadata(dir.join(STATE_FILE)).ok()?;
-            Some((meta.modified().ok()?, meta.ino()))
-        };
-        let states = self.dirs().into_iter().map(|dir| {
-            let state = state(&dir);
-            (dir, state)
-        });
-        let states = states.collect();
-        let have_changed = states != self.states;
-        self.states = states;
-        have_changed
-    }
-
-    /// Where something happens when that changes.
-    fn directories(&self) -> Vec<PathBuf> {
-        let mut directories = self.dirs();
-        directories.push(self.state_dir.clone());
-        directories
-    }
-
-    fn dirs(&self) -> Vec<PathBuf> {
-        if let Some(profile) = &self.profile {
-            return vec![self.state_dir.join(profile)];
-        }
-        let entries = std::fs::read_dir(&self.state_dir).into_iter().flatten().flatten();
-        entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
     }
 }
 
@@ -343,116 +91,191 @@ pub(super) fn follow(
     follower: Follower,
     earlier: Vec<Line>,
     connection: Connection,
-    mut owner: bool,
+    owner: bool,
     by: &impl Launched,
 ) -> Result<u8> {
-    let mut asking = connection.second()?;
+    let asking = connection.second()?;
     receive_all(connection, to(by.sender()))?;
     let printed = by.sender();
-    let mut printer = Some(follower.start(earlier, move |result| {
+    let printer = follower.start(earlier, move |result| {
         let _ = printed.send(Wake::Printed(result));
-    })?);
-    let profile = by.profile();
-    let mut interrupts = 0;
-    let mut unprinted: Option<anyhow::Error> = None;
-    let mut failed = Vec::new();
-    // From Ctrl-C on the supervisor owes signs of life.
-    let mut silent_at = None;
-    let finish = |printer: Option<Printer>, interrupts| {
-        if let Some(printer) = printer {
-            printer.finish(by.wakes(), interrupts > 0);
-        }
+    })?;
+    let following = Following {
+        by,
+        profile: by.profile(),
+        asking,
+        owner,
+        had_terminal: ui::has_terminal(),
+        printer: Some(printer),
+        is_leaving: false,
+        interrupts: 0,
+        unprinted: None,
+        failed: Vec::new(),
+        silent_at: None,
     };
-    loop {
-        let Some(wake) = next(by.wakes(), silent_at)? else {
-            return Err(by.silent());
-        };
-        if matches!(wake, Wake::Reply(_)) {
-            silent_at = silent_at.map(|_| clock::monotonic() + SILENCE);
-        }
-        match wake {
-            // Somebody took the ownership away before our Ctrl-C arrived.
-            Wake::Reply(Ok(Reply::Owner(false))) if interrupts > 0 => return Ok(0),
-            Wake::Reply(Ok(Reply::Owner(now))) => {
-                if owner && !now {
-                    ui::tell(&format!(
-                        "another command leaves {profile} running; Ctrl-C leaves it up, too"
-                    ));
+    following.run()
+}
+
+/// One command at it.
+struct Following<'a, B> {
+    by: &'a B,
+    profile: String,
+    asking: Connection,
+    /// Whether the stack is ours.
+    owner: bool,
+    had_terminal: bool,
+    /// Gone when nothing more is printed.
+    printer: Option<Printer>,
+    /// Whether the supervisor was told that we leave: the user has asked for the end, or nothing can be printed.
+    is_leaving: bool,
+    /// How often the user has asked for the end.
+    interrupts: u32,
+    /// Why not everything was printed.
+    unprinted: Option<anyhow::Error>,
+    failed: Vec<Failure>,
+    /// From when on the supervisor owes a sign of life.
+    silent_at: Option<Monotonic>,
+}
+
+impl<B: Launched> Following<'_, B> {
+    fn run(mut self) -> Result<u8> {
+        loop {
+            let Some(wake) = next(self.by.wakes(), self.silent_at)? else {
+                return Err(self.by.silent());
+            };
+            let code = match wake {
+                Wake::Reply(reply) => {
+                    self.silent_at = self.silent_at.map(|_| clock::monotonic() + SILENCE);
+                    self.replied(reply)?
                 }
-                owner = now;
+                Wake::Interrupted => self.interrupted()?,
+                Wake::Printed(result) => self.printed(result)?,
+            };
+            if let Some(code) = code {
+                return Ok(code);
             }
-            Wake::Reply(Ok(Reply::Done { failures })) => {
-                by.launched(&failures);
+        }
+    }
+
+    /// The exit code, when that was the end.
+    fn replied(&mut self, reply: Result<Reply, Unanswered>) -> Result<Option<u8>> {
+        match reply {
+            Ok(Reply::Owner(owner)) => return self.owned(owner),
+            Ok(Reply::Done { failures }) => {
+                self.by.launched(&failures);
                 if !failures.is_empty() {
-                    asking.send(Request::Status)?;
-                    failed = failures;
+                    self.asking.send(Request::Status)?;
+                    self.failed = failures;
                 }
             }
-            Wake::Reply(Ok(Reply::Status(stack))) => by.others(&stack, &failed),
-            Wake::Reply(Ok(Reply::Ended { failures })) => {
-                let ended = by.ended(&profile);
-                finish(printer, interrupts);
-                ended?;
-                let code = code(&failures, interrupts, &profile)?;
-                return unprinted.map_or(Ok(code), |error| Err(error.context("the stack was stopped")));
+            Ok(Reply::Status(stack)) => self.by.others(&stack, &self.failed),
+            Ok(Reply::Ended { failures }) => return self.ended(&failures).map(Some),
+            Ok(Reply::Working | Reply::Leaving | Reply::Refused(_) | Reply::Invocation(_) | Reply::Details(_)) => {}
+            Err(Unanswered::Closed | Unanswered::Leaving) => {
+                self.by.ended(&self.profile)?;
+                self.by.clear()?;
+                self.finish();
+                bail!(
+                    "the supervisor of {} ended without a word; what it ran was ended, see supervisor.log",
+                    self.profile
+                );
             }
-            Wake::Reply(Ok(
-                Reply::Working | Reply::Leaving | Reply::Refused(_) | Reply::Invocation(_) | Reply::Details(_),
-            )) => {}
-            Wake::Reply(Err(Unanswered::Closed | Unanswered::Leaving)) => {
-                by.ended(&profile)?;
-                by.clear()?;
-                finish(printer, interrupts);
-                bail!("the supervisor of {profile} ended without a word; what it ran was ended, see supervisor.log");
-            }
-            Wake::Reply(Err(error)) => return Err(error.into()),
-            Wake::Interrupted if !owner => return Ok(0),
-            Wake::Interrupted => {
-                interrupts += 1;
-                silent_at.get_or_insert_with(|| clock::monotonic() + SILENCE);
-                interrupt(&mut asking, interrupts, &profile)?;
-            }
-            Wake::Printed(result) => {
-                printer = None;
-                // Already told to end, it ends all the same: a terminal that is gone cannot be told the last lines.
-                let Some(error) = result.err().filter(|_| interrupts == 0) else {
-                    continue;
-                };
-                // That nobody reads any more, as the terminal is gone or `| head` has seen enough, is no failure of ours; a full disk is.
-                let error = (!error.is::<ui::NobodyReads>()).then_some(error);
-                if !owner {
-                    return error.map_or(Ok(0), Err);
-                }
-                unprinted = error;
-                interrupts = 1;
-                silent_at = Some(clock::monotonic() + SILENCE);
-                asking.send(Request::Leave)?;
-            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(None)
+    }
+
+    fn owned(&mut self, owner: bool) -> Result<Option<u8>> {
+        // Somebody took the ownership away before we said that we leave.
+        if !owner && self.is_leaving {
+            return self.unprinted.take().map_or(Ok(Some(0)), Err);
+        }
+        if self.owner && !owner {
+            ui::tell(&format!(
+                "another command leaves {} running; Ctrl-C leaves it up, too",
+                self.profile
+            ));
+        }
+        self.owner = owner;
+        Ok(None)
+    }
+
+    fn ended(&mut self, failures: &[Failure]) -> Result<u8> {
+        let ended = self.by.ended(&self.profile);
+        self.finish();
+        ended?;
+        let code = self.code(failures)?;
+        let unprinted = self.unprinted.take();
+        unprinted.map_or(Ok(code), |error| Err(error.context("the stack was stopped")))
+    }
+
+    fn finish(&mut self) {
+        if let Some(printer) = self.printer.take() {
+            printer.finish(self.by.wakes(), self.interrupts > 0);
         }
     }
-}
 
-/// What is asked of the supervisor comes first: a terminal that takes nothing must not keep the stack up.
-fn interrupt(asking: &mut Connection, count: u32, profile: &str) -> Result<()> {
-    match count {
-        1 => {
-            asking.send(Request::Leave)?;
-            ui::tell(&format!("stopping {profile}; Ctrl-C again kills at once"));
+    fn interrupted(&mut self) -> Result<Option<u8>> {
+        if !self.owner {
+            return Ok(Some(0));
         }
-        2 => {
-            asking.send(Request::Kill)?;
-            ui::tell(&format!("killing {profile}"));
+        // A terminal that is closed says so more than once: itself, by its shell, and at the end of that. Nobody can be meant to
+        // have pressed Ctrl-C a second time.
+        if self.is_leaving && self.had_terminal && !ui::has_terminal() {
+            return Ok(None);
         }
-        _ => bail!("given up waiting for the end of {profile}; `cargo xtask stop -p {profile}` looks again"),
+        self.interrupts += 1;
+        // What is asked of the supervisor comes first: a terminal that takes nothing must not keep the stack up.
+        match self.interrupts {
+            1 => {
+                self.leave()?;
+                ui::tell(&format!("stopping {}; Ctrl-C again kills at once", self.profile));
+            }
+            2 => {
+                self.asking.send(Request::Kill)?;
+                ui::tell(&format!("killing {}", self.profile));
+            }
+            _ => bail!(
+                "given up waiting for the end of {0}; `cargo xtask stop -p {0}` looks again",
+                self.profile
+            ),
+        }
+        Ok(None)
     }
-    Ok(())
-}
 
-/// The exit code of a stack that has ended.
-fn code(failures: &[Failure], interrupts: u32, profile: &str) -> Result<u8> {
-    match stacks::failed(failures) {
-        Some(error) => Err(error.context(format!("something of {profile} is left"))),
-        None if interrupts > 1 => Ok(INTERRUPTED),
-        None => Ok(0),
+    /// Nothing more is printed.
+    fn printed(&mut self, result: Result<()>) -> Result<Option<u8>> {
+        self.printer = None;
+        // Already told to end, it ends all the same: a terminal that is gone cannot be told the last lines.
+        let Some(error) = result.err().filter(|_| !self.is_leaving) else {
+            return Ok(None);
+        };
+        // That nobody reads any more, as the terminal is gone or `| head` has seen enough, is no failure of ours; a full disk is.
+        let error = (!error.is::<ui::NobodyReads>()).then_some(error);
+        if !self.owner {
+            return error.map_or(Ok(Some(0)), Err);
+        }
+        self.unprinted = error;
+        self.leave()?;
+        Ok(None)
+    }
+
+    /// Has the stack stopped, which from now on owes signs of life.
+    fn leave(&mut self) -> Result<()> {
+        if !self.is_leaving {
+            self.is_leaving = true;
+            self.silent_at = Some(clock::monotonic() + SILENCE);
+            self.asking.send(Request::Leave)?;
+        }
+        Ok(())
+    }
+
+    /// The exit code of a stack that has ended.
+    fn code(&self, failures: &[Failure]) -> Result<u8> {
+        match stacks::failed(failures) {
+            Some(error) => Err(error.context(format!("something of {} is left", self.profile))),
+            None if self.interrupts > 1 => Ok(INTERRUPTED),
+            None => Ok(0),
+        }
     }
 }

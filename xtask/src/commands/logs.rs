@@ -1,6 +1,7 @@
 //! `logs`: what services wrote, merged by time; of running stacks, or of the one that ran last.
 
-use super::follow::{Follower, Stacks, Wake};
+use super::follow::Wake;
+use super::printer::{Follower, Stacks};
 use super::workspace::{Workspace, invocation};
 use super::{select, stacks, usage};
 use crate::cli::Logs;

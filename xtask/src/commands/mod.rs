@@ -12,6 +12,7 @@ mod follow;
 mod foreground;
 mod known;
 mod logs;
+mod printer;
 mod replace;
 mod reset;
 mod restart;

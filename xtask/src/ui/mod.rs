@@ -78,6 +78,11 @@ pub fn tell(text: &str) {
     let _ = writeln!(anstream::stderr(), "{text}");
 }
 
+/// Whether there is a terminal whose user can press Ctrl-C; one that was closed is none any more.
+pub fn has_terminal() -> bool {
+    std::fs::File::open("/dev/tty").is_ok()
+}
+
 /// Columns of the terminal that stdout is; `None` where it is none.
 pub fn width() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
