@@ -256,6 +256,26 @@ fn a_terminal_that_is_closed_kills_nothing_however_often_it_says_so() {
 }
 
 #[test]
+fn a_terminal_that_is_gone_is_no_failure_to_write() {
+    let project = takes_its_time();
+    let mut terminal = Terminal::run(&project, &["logs"]);
+    // Not its terminal: it hears of the end only when it prints.
+    let told = std::fs::File::create(project.path("told")).unwrap();
+    let mut command = project.prepare(crate::support::xtask());
+    command.arg("dev").stdin(Stdio::null()).stdout(terminal.output());
+    let mut dev = command.stderr(told).spawn().unwrap();
+    drop(command);
+    project.wait_ready("web");
+    terminal.wait_for("ready after");
+    terminal.close(|| project.write("go", ""));
+    project.wait_status("web", "stopping");
+    project.write("end", "");
+    let status = wait_until("it has ended", || dev.try_wait().unwrap());
+    assert_eq!((status.code(), project.read("told").as_str()), (Some(0), ""));
+    project.wait_nothing_left();
+}
+
+#[test]
 fn the_first_ctrl_c_after_its_reader_has_gone_kills_nothing() {
     let project = takes_its_time();
     let told = std::fs::File::create(project.path("told")).unwrap();

@@ -14,7 +14,7 @@ use super::{Project, program, puppet, wait_until, xtask};
 pub struct Terminal {
     master: File,
     /// Kept open, so that the program's end of it is never the last; dropped with the master.
-    _slave: File,
+    slave: File,
     child: Child,
     seen: String,
 }
@@ -56,7 +56,7 @@ impl Terminal {
             .expect("start on a terminal");
         Terminal {
             master: File::from(master),
-            _slave: slave,
+            slave,
             child,
             seen: String::new(),
         }
@@ -94,6 +94,11 @@ impl Terminal {
         self.seen
     }
 
+    /// For another program, whose terminal it is not, to write to.
+    pub fn output(&self) -> Stdio {
+        self.slave.try_clone().unwrap().into()
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -103,11 +108,11 @@ impl Terminal {
     pub fn close(self, meanwhile: impl FnOnce()) -> ExitStatus {
         let Terminal {
             master,
-            _slave,
+            slave,
             mut child,
             ..
         } = self;
-        drop((master, _slave));
+        drop((master, slave));
         meanwhile();
         program::wait_for_end(&mut child, || {})
     }

@@ -30,10 +30,22 @@ pub fn print_bytes(bytes: &[u8]) -> Result<()> {
     }
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-        // A terminal takes everything, until it is gone.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe || stdout.is_terminal() => Err(NobodyReads.into()),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe || is_of_terminal(&error) => {
+            Err(NobodyReads.into())
+        }
         written @ (Ok(()) | Err(_)) => written.context("failed to write to stdout"),
     }
+}
+
+/// Whether it is a terminal that stdout failed with: one takes everything, until it is gone, and is no longer known for one then.
+fn is_of_terminal(error: &std::io::Error) -> bool {
+    let stdout = std::io::stdout();
+    let is_device = || {
+        let stat = rustix::fs::fstat(&stdout);
+        stat.is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_char_device())
+    };
+    let is_io = rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::IO);
+    stdout.is_terminal() || is_io && is_device()
 }
 
 /// Whoever read our stdout has seen enough: `| head` is done. No failure of ours.
