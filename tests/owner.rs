@@ -28,18 +28,23 @@ fn ctrl_c_ends_a_followed_dev_with_0_and_leaves_nothing() {
     project.wait_nothing_left();
 }
 
-/// Starts `xtask ARGS`, lets the service write more than a pipe holds, reads none of it, and presses Ctrl-C.
-fn interrupted_unread(project: &Project, args: &[&str]) -> Option<i32> {
-    let mut command = project.prepare(crate::support::xtask());
-    command.args(args).stdin(Stdio::null()).stderr(Stdio::null());
-    let mut unread = command.stdout(Stdio::piped()).spawn().unwrap();
+/// Lets the service write more than a pipe holds, of which nobody reads anything.
+fn wait_until_stuck(project: &Project, pipe: impl std::os::fd::AsFd) {
     project.write("begin", "");
-    let pipe = unread.stdout.take().unwrap();
     let size = rustix::pipe::fcntl_getpipe_size(&pipe).unwrap() as u64;
     // Its pages need not all be full.
     wait_until("its output is stuck", || {
         (rustix::io::ioctl_fionread(&pipe).unwrap() > size / 2).then_some(())
     });
+}
+
+/// Starts `xtask ARGS`, reads none of what it prints, and presses Ctrl-C.
+fn interrupted_unread(project: &Project, args: &[&str]) -> Option<i32> {
+    let mut command = project.prepare(crate::support::xtask());
+    command.args(args).stdin(Stdio::null()).stderr(Stdio::null());
+    let mut unread = command.stdout(Stdio::piped()).spawn().unwrap();
+    let pipe = unread.stdout.take().unwrap();
+    wait_until_stuck(project, &pipe);
     signal(unread.id(), Signal::INT);
     let status = wait_until("it has ended", || unread.try_wait().unwrap());
     status.code()
@@ -55,6 +60,28 @@ fn ctrl_c_is_heard_while_nobody_reads_what_is_printed() {
     project.up();
     // From the first line on, which may be written before it follows.
     assert_eq!(interrupted_unread(&project, &["logs", "--since", "1h"]), Some(0));
+}
+
+#[test]
+fn every_ctrl_c_is_heard_while_nobody_reads_what_is_told_either() {
+    let project = Project::new().service(
+        "web",
+        "ignore wait-for begin flood 30000",
+        "min_uptime = 50\nkill_timeout = \"1h\"",
+    );
+    let (unread, output) = std::io::pipe().unwrap();
+    let mut command = project.prepare(crate::support::xtask());
+    command.arg("dev").stdin(Stdio::null());
+    command.stdout(output.try_clone().unwrap()).stderr(output);
+    let mut dev = command.spawn().unwrap();
+    drop(command);
+    wait_until_stuck(&project, &unread);
+    signal(dev.id(), Signal::INT);
+    project.wait_status("web", "stopping");
+    signal(dev.id(), Signal::INT);
+    let status = wait_until("it has ended", || dev.try_wait().unwrap());
+    assert_eq!(status.code(), Some(130));
+    project.wait_nothing_left();
 }
 
 #[test]

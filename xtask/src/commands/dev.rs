@@ -2,6 +2,7 @@
 
 use super::follow::{self, Wake};
 use super::printer::{self, Follower};
+use super::teller::Teller;
 use super::workspace::{Workspace, invocation};
 use super::{logs, replace, stacks, starter, status};
 use crate::cli::Dev;
@@ -94,14 +95,15 @@ impl Session<'_> {
         let Some((follower, earlier)) = reached.before else {
             return self.detached(connection, plan);
         };
+        let teller = Teller::start()?;
         if !owner {
-            ui::tell(&format!(
+            teller.tell(format!(
                 "{} is running already; following it, Ctrl-C leaves it up",
                 plan.profile
             ));
         }
         let earlier = if fresh { Vec::new() } else { earlier };
-        follow::follow(follower, earlier, connection, owner, self)
+        follow::follow(follower, earlier, connection, owner, teller, self)
     }
 
     /// What follows the logs from now on, and their last lines: what somebody who joins a running stack has missed.
@@ -206,14 +208,12 @@ impl Session<'_> {
 
 impl follow::Launched for Session<'_> {
     /// A service that failed at once does not end a followed `dev`, but is told.
-    fn launched(&self, failures: &[Failure]) {
-        if let Some(error) = stacks::failed(failures) {
-            ui::tell(&super::describe(&error));
-        }
+    fn launched(&self, failures: &[Failure]) -> Option<String> {
+        stacks::failed(failures).as_ref().map(super::describe)
     }
 
-    fn others(&self, stack: &Stack, failures: &[Failure]) {
-        fates(stack, failures).iter().for_each(|fate| ui::tell(fate));
+    fn others(&self, stack: &Stack, failures: &[Failure]) -> Vec<String> {
+        fates(stack, failures)
     }
 
     fn ended(&self, profile: &str) -> Result<()> {
@@ -224,8 +224,8 @@ impl follow::Launched for Session<'_> {
         anyhow::Error::from(Unanswered::Silent).context(stacks::asked(self.paths))
     }
 
-    fn clear(&self) -> Result<()> {
-        starter::clear(self.paths)
+    fn clear(&self, tell: &dyn Fn(&str)) -> Result<()> {
+        starter::clear(self.paths, tell)
     }
 
     fn profile(&self) -> String {

@@ -3,6 +3,7 @@
 
 use super::printer::{Follower, Printer};
 use super::stacks;
+use super::teller::Teller;
 use crate::ipc::client::{Connection, Unanswered};
 use crate::ipc::protocol::{Failure, Reply, Request, SILENCE, Stack};
 use crate::lifecycle::Monotonic;
@@ -40,14 +41,14 @@ pub(super) fn next(wakes: &Receiver<Wake>, deadline: Option<Monotonic>) -> Resul
 
 /// What the one who follows does besides.
 pub(super) trait Launched {
-    /// The supervisor has launched everything, or could not.
-    fn launched(&self, failures: &[Failure]);
-    /// What became of the others when some could not be launched.
-    fn others(&self, stack: &Stack, failures: &[Failure]);
+    /// What is to be told when the supervisor has launched everything, or could not.
+    fn launched(&self, failures: &[Failure]) -> Option<String>;
+    /// What is to be told of the others when some could not be launched.
+    fn others(&self, stack: &Stack, failures: &[Failure]) -> Vec<String>;
     /// The stack has ended: waits for its last process.
     fn ended(&self, profile: &str) -> Result<()>;
-    /// Ends what a supervisor that was killed together with its keeper has left.
-    fn clear(&self) -> Result<()>;
+    /// Ends what a supervisor that was killed together with its keeper has left, and tells what that was.
+    fn clear(&self, tell: &dyn Fn(&str)) -> Result<()>;
     /// Its supervisor owes an answer.
     fn silent(&self) -> anyhow::Error;
     /// The profile's name.
@@ -92,16 +93,35 @@ pub(super) fn follow(
     earlier: Vec<Line>,
     connection: Connection,
     owner: bool,
+    teller: Teller,
     by: &impl Launched,
 ) -> Result<u8> {
+    let done = begin(follower, earlier, connection, owner, &teller, by).and_then(Following::run);
+    let is_told = teller.finish(LAST_LINES_LIMIT);
+    match done {
+        // Whoever tells it would wait for a terminal that takes nothing.
+        Err(error) if !is_told => Ok(super::exit_code(&error)),
+        done => done,
+    }
+}
+
+fn begin<'a, B: Launched>(
+    follower: Follower,
+    earlier: Vec<Line>,
+    connection: Connection,
+    owner: bool,
+    teller: &'a Teller,
+    by: &'a B,
+) -> Result<Following<'a, B>> {
     let asking = connection.second()?;
     receive_all(connection, to(by.sender()))?;
     let printed = by.sender();
     let printer = follower.start(earlier, move |result| {
         let _ = printed.send(Wake::Printed(result));
     })?;
-    let following = Following {
+    Ok(Following {
         by,
+        teller,
         profile: by.profile(),
         asking,
         owner,
@@ -112,13 +132,14 @@ pub(super) fn follow(
         unprinted: None,
         failed: Vec::new(),
         silent_at: None,
-    };
-    following.run()
+    })
 }
 
 /// One command at it.
 struct Following<'a, B> {
     by: &'a B,
+    /// Nothing is told here: that may take as long as the terminal likes.
+    teller: &'a Teller,
     profile: String,
     asking: Connection,
     /// Whether the stack is ours.
@@ -162,18 +183,18 @@ impl<B: Launched> Following<'_, B> {
         match reply {
             Ok(Reply::Owner(owner)) => return self.owned(owner),
             Ok(Reply::Done { failures }) => {
-                self.by.launched(&failures);
+                self.tell(self.by.launched(&failures));
                 if !failures.is_empty() {
                     self.asking.send(Request::Status)?;
                     self.failed = failures;
                 }
             }
-            Ok(Reply::Status(stack)) => self.by.others(&stack, &self.failed),
+            Ok(Reply::Status(stack)) => self.tell(self.by.others(&stack, &self.failed)),
             Ok(Reply::Ended { failures }) => return self.ended(&failures).map(Some),
             Ok(Reply::Working | Reply::Leaving | Reply::Refused(_) | Reply::Invocation(_) | Reply::Details(_)) => {}
             Err(Unanswered::Closed | Unanswered::Leaving) => {
                 self.by.ended(&self.profile)?;
-                self.by.clear()?;
+                self.by.clear(&|text| self.teller.tell(text))?;
                 self.finish();
                 bail!(
                     "the supervisor of {} ended without a word; what it ran was ended, see supervisor.log",
@@ -191,7 +212,7 @@ impl<B: Launched> Following<'_, B> {
             return self.unprinted.take().map_or(Ok(Some(0)), Err);
         }
         if self.owner && !owner {
-            ui::tell(&format!(
+            self.teller.tell(format!(
                 "another command leaves {} running; Ctrl-C leaves it up, too",
                 self.profile
             ));
@@ -207,6 +228,10 @@ impl<B: Launched> Following<'_, B> {
         let code = self.code(failures)?;
         let unprinted = self.unprinted.take();
         unprinted.map_or(Ok(code), |error| Err(error.context("the stack was stopped")))
+    }
+
+    fn tell(&self, texts: impl IntoIterator<Item = String>) {
+        texts.into_iter().for_each(|text| self.teller.tell(text));
     }
 
     fn finish(&mut self) {
@@ -229,11 +254,12 @@ impl<B: Launched> Following<'_, B> {
         match self.interrupts {
             1 => {
                 self.leave()?;
-                ui::tell(&format!("stopping {}; Ctrl-C again kills at once", self.profile));
+                self.teller
+                    .tell(format!("stopping {}; Ctrl-C again kills at once", self.profile));
             }
             2 => {
                 self.asking.send(Request::Kill)?;
-                ui::tell(&format!("killing {}", self.profile));
+                self.teller.tell(format!("killing {}", self.profile));
             }
             _ => bail!(
                 "given up waiting for the end of {0}; `cargo xtask stop -p {0}` looks again",

@@ -27,6 +27,7 @@ mod starter;
 mod startup;
 mod status;
 mod stop;
+mod teller;
 mod wait;
 mod why;
 mod workspace;

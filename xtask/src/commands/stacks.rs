@@ -334,9 +334,9 @@ pub(super) fn remains(paths: &StackPaths) -> Result<Option<String>> {
     )))
 }
 
-/// Ends what a supervisor and a keeper that were both killed left behind. The caller found no supervisor that answers, and holds
+/// Ends what a supervisor and a keeper that were both killed left behind, and tells how much that was. The caller found no supervisor that answers, and holds
 /// the start lock or knows that nobody starts the stack.
-pub(super) fn clear_stale(paths: &StackPaths) -> Result<()> {
+pub(super) fn clear_stale(paths: &StackPaths, tell: &dyn Fn(&str)) -> Result<()> {
     let Some(state) = State::read(&paths.state) else {
         // None, or torn: its processes, if any, cannot be told from others.
         return Ok(());
@@ -358,7 +358,7 @@ pub(super) fn clear_stale(paths: &StackPaths) -> Result<()> {
                 1 => "1 process".to_owned(),
                 count => format!("{count} processes"),
             };
-            crate::ui::tell(&format!(
+            tell(&format!(
                 "ended {count} that an earlier stack of profile {} left",
                 state.profile
             ));

@@ -91,8 +91,8 @@ fn ask(connection: &mut Connection, up: &Prepared) -> Result<bool, Unanswered> {
     }
 }
 
-/// Ends what a supervisor and its keeper have left that were both killed, unless somebody has started the stack anew.
-pub(super) fn clear(paths: &StackPaths) -> Result<()> {
+/// Ends what a supervisor and its keeper have left that were both killed, and tells of it, unless somebody has started the stack anew.
+pub(super) fn clear(paths: &StackPaths, tell: &dyn Fn(&str)) -> Result<()> {
     if stacks::answers(paths) {
         return Ok(());
     }
@@ -102,7 +102,7 @@ pub(super) fn clear(paths: &StackPaths) -> Result<()> {
     }
     // Whoever starts it just now clears, too.
     match Lock::try_take(&paths.starting)? {
-        Some(_starting) if stacks::connect(paths)?.is_none() => stacks::clear_stale(paths),
+        Some(_starting) if stacks::connect(paths)?.is_none() => stacks::clear_stale(paths, tell),
         Some(_) | None => Ok(()),
     }
 }
@@ -120,7 +120,7 @@ fn reach(paths: &StackPaths, state_dir: &Path, profile: &str, meanwhile: impl Fn
     if let Some(connection) = stacks::connect(paths)? {
         return Ok((connection, false));
     }
-    stacks::clear_stale(paths)?;
+    stacks::clear_stale(paths, &ui::tell)?;
     start_keeper(state_dir, profile, meanwhile).context("failed to start the supervisor")?;
     match Connection::open(&paths.socket)? {
         Some(connection) => Ok((connection, true)),

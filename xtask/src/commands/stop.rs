@@ -91,7 +91,7 @@ fn end_what_is_left(workspace: &Workspace, args: &Stop, running: &[Running]) -> 
         }
         // Also one that somebody else has just stopped may not be gone yet.
         await_end(&paths, &profile)?;
-        starter::clear(&paths)?;
+        starter::clear(&paths, &crate::ui::tell)?;
         if unreachable.is_some() {
             crate::ui::tell(&format!("stopped {profile}"));
             stopped = true;
@@ -133,7 +133,7 @@ fn await_stop(stack: &Running, stopping: Result<Stopping>) -> Result<()> {
     let is_gone = |error: &anyhow::Error| matches!(error.downcast_ref(), Some(Unanswered::Closed));
     if answer.as_ref().is_err_and(is_gone) {
         await_end(&stack.paths, profile)?;
-        return starter::clear(&stack.paths);
+        return starter::clear(&stack.paths, &crate::ui::tell);
     }
     let failures = answer.with_context(|| format!("failed to stop {profile}"))?;
     await_end(&stack.paths, profile)?;
