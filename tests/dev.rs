@@ -1,6 +1,6 @@
 //! `dev -d` and its flags: what it starts, what it refuses, what it returns.
 
-use crate::support::{Project, Running, free_port, is_alive, is_free, pid, restarts};
+use crate::support::{Project, Running, Terminal, free_port, is_alive, is_free, pid, restarts};
 
 #[test]
 fn a_detached_dev_returns_when_each_service_was_launched() {
@@ -38,6 +38,23 @@ fn a_detached_dev_is_non_zero_when_a_service_failed_at_once_and_tells_the_fate_o
         (&"errored".into(), &serde_json::Value::Null, 0)
     );
     project.wait_ready("web");
+}
+
+#[test]
+fn the_last_lines_of_a_failed_service_are_as_the_terminal_wants_them_whatever_stdout_is() {
+    let words = r"printf 'A \302\2332J\302\2350;PWN\007 B\b\b\bX\nY \302\2332J\007\b\n'; exit 3";
+    let project = Project::new().toml(&format!(
+        "[services.web]\nscript = \"sh\"\nargs = ['-c', \"\"\"{}\"\"\"]\nmax_restarts = 0\n[profiles.dev]\nservices = [\"web\"]",
+        words.replace('\\', "\\\\")
+    ));
+    let shown = Terminal::run_shell(&project, "XTASK dev -d --wait > out.txt").shown();
+    assert!(shown.contains("| A  BX\r\n"), "{shown:?}");
+    assert!(shown.contains("| Y\r\n"), "{shown:?}");
+    let acts = |letter: char| letter.is_control() && !['\r', '\n', '\u{1b}'].contains(&letter);
+    assert!(!shown.contains(acts), "{shown:?}");
+    let time = regex::Regex::new(r"\d\d:\d\d:\d\d\.\d{3}").unwrap();
+    assert!(time.is_match(&shown), "{shown:?}");
+    assert!(project.read("out.txt").contains("errored"));
 }
 
 #[test]

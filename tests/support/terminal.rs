@@ -27,6 +27,15 @@ impl Terminal {
 
     /// The same on a terminal of so many columns.
     pub fn run_in(project: &Project, columns: u16, args: &[&str]) -> Terminal {
+        Terminal::start(project, columns, xtask(), args)
+    }
+
+    /// Runs a line of shell, in which `XTASK` is the program under test.
+    pub fn run_shell(project: &Project, line: &str) -> Terminal {
+        Terminal::start(project, 0, "sh", &["-c", &line.replace("XTASK", xtask())])
+    }
+
+    fn start(project: &Project, columns: u16, program: &str, args: &[&str]) -> Terminal {
         let master: OwnedFd = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("open a terminal");
         rustix::io::fcntl_setfd(&master, rustix::io::FdFlags::CLOEXEC).unwrap();
         rustix::fs::fcntl_setfl(&master, rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::RDWR).unwrap();
@@ -46,7 +55,7 @@ impl Terminal {
         tcsetwinsize(&slave, size).unwrap();
         let mut command = project.prepare(&puppet());
         command
-            .args(["terminal", &path, xtask()])
+            .args(["terminal", &path, program])
             .args(args)
             .env("TERM", "xterm");
         let child = command

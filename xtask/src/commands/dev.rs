@@ -18,6 +18,7 @@ use crate::tasks::interrupt::Interrupts;
 use crate::ui::style::Style;
 use crate::{clock, tasks, ui};
 use anyhow::{Context as _, Result, bail};
+use std::io::{stderr, stdout};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 /// How many of its last lines a service that failed is shown with.
@@ -114,7 +115,7 @@ impl Session<'_> {
         let style = if self.args.json {
             Style::Json
         } else {
-            ui::for_people(&selection)
+            ui::for_people(&selection, &stdout())
         };
         let profile = plan.profile.clone();
         let stacks = printer::Stacks::new(self.workspace, Some(&profile));
@@ -200,7 +201,7 @@ impl Session<'_> {
             return;
         };
         if !lines.is_empty() {
-            let text = ui::for_people(&selection).render(&lines);
+            let text = ui::for_people(&selection, &stderr()).render(&lines);
             ui::tell(String::from_utf8_lossy(&text).trim_end());
         }
     }

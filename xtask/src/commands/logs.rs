@@ -16,6 +16,7 @@ use crate::{clock, config, lifecycle, signal, ui};
 use anyhow::{Context as _, Result, bail};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use std::io::stdout;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
@@ -34,7 +35,7 @@ pub(super) fn run(workspace: &Workspace, args: &Logs) -> Result<u8> {
     let style = match (args.raw, args.json) {
         (true, _) => Style::Raw,
         (_, true) => Style::Json,
-        (false, false) => ui::for_people(&selection),
+        (false, false) => ui::for_people(&selection, &stdout()),
     };
     let everything = args.since.is_some() || span.until.is_some() || args.grep.is_some();
     let lines = match args.lines {

@@ -11,6 +11,7 @@ use crate::plan::secret::Mask;
 use crate::ui;
 use anyhow::{Context as _, Result};
 use jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit};
+use std::io::stdout;
 
 /// How many lines are shown of the run that ended last, and of those before it.
 const LAST_LINES: usize = 10;
@@ -58,7 +59,7 @@ fn tell(workspace: &Workspace, known: &Known<'_>) -> Result<String> {
     let patterns = [known.row.name.clone()];
     let mut selection = logs::selection(workspace, Some(&known.running.status.profile), &patterns, &[])?;
     selection.events.clear();
-    let style = ui::for_people(&selection);
+    let style = ui::for_people(&selection, &stdout());
     let past = &known.details.past;
     for (place, run) in past.iter().enumerate().rev() {
         let next = past.get(place + 1).map(|next| next.began.as_str());
@@ -106,6 +107,6 @@ fn stopped(workspace: &Workspace, args: &One) -> Result<u8> {
         stacks::none_runs_yet(args.profile.as_deref()),
         args.service
     ))?;
-    ui::print_bytes(&ui::for_people(&selection).render(&lines))?;
+    ui::print_bytes(&ui::for_people(&selection, &stdout()).render(&lines))?;
     Ok(0)
 }

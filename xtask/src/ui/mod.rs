@@ -8,6 +8,7 @@ pub mod why;
 
 use crate::clock;
 use crate::log::reader::Selection;
+use anstream::stream::RawStream;
 use anyhow::{Context as _, Result};
 use jiff::tz::TimeZone;
 use std::io::{IsTerminal as _, Write as _};
@@ -107,13 +108,14 @@ pub fn name_width(selection: &Selection) -> usize {
     widths.max().unwrap_or_default()
 }
 
-/// Log lines for people, as our stdout wants them: names aligned, local time, colour where it is wanted.
-pub fn for_people(selection: &Selection) -> style::Style {
+/// Log lines for people, as the stream they go to wants them: names aligned, on a terminal with their local time and nothing that acts
+/// on it, colour where it is wanted.
+pub fn for_people(selection: &Selection, stream: &impl RawStream) -> style::Style {
     let zone = TimeZone::system();
     style::Style::People(Box::new(log_line::RenderOptions {
         name_width: name_width(selection),
-        colour: anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never,
-        terminal: std::io::stdout().is_terminal(),
+        colour: anstream::AutoStream::choice(stream) != anstream::ColorChoice::Never,
+        terminal: stream.is_terminal(),
         today: clock::wall().to_zoned(zone.clone()).date(),
         zone,
         highlight: selection.filter.pattern.clone(),
