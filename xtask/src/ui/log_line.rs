@@ -213,11 +213,29 @@ fn plain_text(text: &[u8], options: &RenderOptions, into: &mut Vec<u8>) {
     let mut states = text.rsplit(|byte| *byte == b'\r');
     let shown = if options.terminal {
         // A progress bar that was redrawn in its line: a terminal would be left with the last state.
-        states.find(|state| !state.trim_ascii().is_empty()).unwrap_or_default()
+        states.find(|state| changes_line(state)).unwrap_or_default()
     } else {
         text.strip_suffix(b"\r").unwrap_or(text)
     };
     shown_text(shown, options, into);
+}
+
+/// Whether a terminal shows anything else after a text than before it: colours alone, as that which ends before a line does, leave
+/// what stands there.
+fn changes_line(text: &[u8]) -> bool {
+    let mut rest = text.trim_ascii();
+    while rest.first() == Some(&ESCAPE) {
+        let (code, after) = rest.split_at(escape::length(rest));
+        if !is_colour(code) {
+            return true;
+        }
+        rest = after.trim_ascii_start();
+    }
+    !rest.is_empty()
+}
+
+fn is_colour(code: &[u8]) -> bool {
+    code.starts_with(b"\x1b[") && code.ends_with(b"m")
 }
 
 /// A text with the codes that are not wanted taken out.
@@ -268,13 +286,13 @@ fn without_codes(text: &[u8], options: &RenderOptions, into: &mut Vec<u8>) {
             continue;
         }
         let length = match first {
-            0x1b => escape::length(rest),
+            ESCAPE => escape::length(rest),
             C1 => escape::length_of_c1(rest),
             _ => 1,
         };
         let (code, after) = rest.split_at(length);
-        let is_colour = code.starts_with(b"\x1b[") && code.ends_with(b"m");
-        if is_colour && options.colour || !options.terminal && first != 0x1b || first == b'\t' {
+        let is_colour = is_colour(code);
+        if is_colour && options.colour || !options.terminal && first != ESCAPE || first == b'\t' {
             into.extend_from_slice(code);
             coloured |= is_colour;
         }
@@ -293,6 +311,8 @@ fn plain_length(text: &[u8], terminal: bool) -> usize {
     let controls = (0..text.len()).find(|at| is_control(text[*at]) || is_c1(*at));
     controls.unwrap_or(text.len())
 }
+
+const ESCAPE: u8 = 0x1b;
 
 /// The first byte of the control characters from U+0080 on, in UTF-8.
 const C1: u8 = 0xc2;
@@ -444,6 +464,24 @@ mod tests {
         }
         let line = line(LineStream::Out, b"10%\r50%\r100%\r");
         assert_eq!(shown(&line, &options(false, false)), "web    | 10%\r50%\r100%\n");
+    }
+
+    #[test]
+    fn colours_alone_are_no_state_of_a_redrawn_line() {
+        for (text, state, coloured) in [
+            ("\x1b[32mfoo\r\x1b[39m", "foo", "\x1b[32mfoo\x1b[0m"),
+            ("foo\r \x1b[39m\x1b[0m \r\x1b[m", "foo", "foo"),
+            ("foo\r\x1b[32mbar\x1b[39m", "bar", "\x1b[32mbar\x1b[39m\x1b[0m"),
+            ("foo\r\x1b[39m\x1b[K", "", "\x1b[39m\x1b[0m"),
+            ("foo\r\x1b[2K", "", ""),
+            ("\r\x1b[39m", "", ""),
+        ] {
+            let line = line(LineStream::Out, text.as_bytes());
+            let expected = format!("09:15:02.123 web    | {state}\n");
+            assert_eq!(shown(&line, &options(true, false)), expected, "{text:?}");
+            let shown = shown(&line, &options(true, true));
+            assert!(shown.ends_with(&format!("| {coloured}\n")), "{text:?}: {shown:?}");
+        }
     }
 
     #[test]
