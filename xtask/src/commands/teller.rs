@@ -60,7 +60,10 @@ mod tests {
     #[test]
     fn who_takes_nothing_holds_nobody_up() {
         let (stuck, goes_on) = channel::<()>();
-        let teller = Teller::start_with(move |_| drop(goes_on.recv())).unwrap();
+        let teller = Teller::start_with(move |_| {
+            let _ = goes_on.recv();
+        })
+        .unwrap();
         teller.tell("one");
         teller.tell("two");
         assert!(!teller.finish(Duration::from_millis(1)));
