@@ -102,6 +102,23 @@ fn an_unknown_profile_is_an_error_and_not_a_stack_that_does_not_run() {
 }
 
 #[test]
+fn a_service_of_several_stacks_is_named_with_those_alone() {
+    let project = Project::new()
+        .service("t", "", "min_uptime = 50")
+        .service("u", "", "min_uptime = 50")
+        .toml("[profiles.a]\nservices = [\"t\"]\n[profiles.b]\nservices = [\"t\"]\n[profiles.c]\nservices = [\"u\"]");
+    for profile in ["a", "b", "c"] {
+        project.run(&["dev", "-d", "--wait", "-p", profile]).ok();
+    }
+    let both = "error: t is in several stacks: a, b; say which with -p";
+    project.run(&["stop", "t", "u"]).code(2).says(&[both]);
+    project.run(&["stop", "u", "t"]).code(2).says(&[both]);
+    let several = "error: a/t, u are of several stacks: a, c; change one stack at a time";
+    project.run(&["stop", "a/t", "u"]).code(2).says(&[several]);
+    project.run(&["stop", "u"]).ok();
+}
+
+#[test]
 fn a_stack_that_is_not_running_is_named() {
     let project = Project::new()
         .service("web", "", "min_uptime = 50")

@@ -44,16 +44,9 @@ pub(super) fn select(stacks: &[&Stack], patterns: &[String]) -> Result<Vec<Vec<S
 /// The same for a verb that changes something: each name must be in one stack only.
 fn select_one(stacks: &[&Stack], patterns: &[String]) -> Result<Vec<Vec<String>>> {
     let chosen = select(stacks, patterns)?;
-    let hit: Vec<&str> = stacks
-        .iter()
-        .zip(&chosen)
-        .filter(|(_, names)| !names.is_empty())
-        .map(|(stack, _)| stack.profile.as_str())
-        .collect();
-    if hit.len() < 2 {
+    let Some(hit) = several(stacks, &chosen) else {
         return Ok(chosen);
-    }
-    let hit = hit.join(", ");
+    };
     if patterns.is_empty() {
         return Err(usage(format!(
             "the services are in several stacks: {hit}; say which with -p"
@@ -61,7 +54,7 @@ fn select_one(stacks: &[&Stack], patterns: &[String]) -> Result<Vec<Vec<String>>
     }
     for pattern in patterns {
         let one = select(stacks, std::slice::from_ref(pattern))?;
-        if one.iter().filter(|names| !names.is_empty()).count() > 1 {
+        if let Some(hit) = several(stacks, &one) {
             return Err(usage(format!(
                 "{pattern} is in several stacks: {hit}; say which with -p"
             )));
@@ -71,6 +64,13 @@ fn select_one(stacks: &[&Stack], patterns: &[String]) -> Result<Vec<Vec<String>>
     Err(usage(format!(
         "{all} are of several stacks: {hit}; change one stack at a time"
     )))
+}
+
+/// The stacks of which something is chosen; `None` where it is one, or none.
+fn several(stacks: &[&Stack], chosen: &[Vec<String>]) -> Option<String> {
+    let hit = stacks.iter().zip(chosen).filter(|(_, names)| !names.is_empty());
+    let profiles: Vec<&str> = hit.map(|(stack, _)| stack.profile.as_str()).collect();
+    (profiles.len() > 1).then(|| profiles.join(", "))
 }
 
 /// How a service is called where those of `several` stacks are told of.
