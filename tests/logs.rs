@@ -1,6 +1,8 @@
 //! `logs` and `flush`, and the log files themselves.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 
 use crate::support::{Project, Running, wait_until, xtask};
@@ -138,6 +140,26 @@ fn what_was_left_out_of_a_running_stack_can_still_be_read() {
     assert_eq!(shown("dev/old"), "old | old\n");
     let nobody = project.run(&["logs", "nobody", "--no-follow"]).code(1);
     nobody.says(&["no service `nobody`; there is old, web"]);
+}
+
+#[test]
+fn who_follows_what_was_left_out_is_warned_of_nothing_again_and_again() {
+    let project =
+        Project::new()
+            .service("web", "", "min_uptime = 50")
+            .service("old", "out old-is-up", "min_uptime = 50");
+    project.run(&["dev", "-d", "--wait", "--only", "web"]).ok();
+    let mut command = project.prepare(xtask());
+    command.args(["logs", "old"]).env("FOO", OsStr::from_bytes(b"\xff"));
+    let logs = Running::start(&mut command);
+    for _ in 0..3 {
+        project.run(&["restart", "web"]).ok();
+    }
+    project.up();
+    logs.wait_for("old-is-up");
+    logs.press_ctrl_c();
+    let run = logs.wait().ok();
+    assert_eq!(run.stderr, "", "{run}");
 }
 
 #[test]

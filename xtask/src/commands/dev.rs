@@ -120,7 +120,7 @@ impl Session<'_> {
         let profile = plan.profile.clone();
         let stacks = printer::Stacks::new(self.workspace, Some(&profile));
         let workspace = self.workspace.clone();
-        let again = move || logs::selection(&workspace, Some(&profile), &[], &[]);
+        let again = move || logs::selection(&workspace, Some(&profile), &[], &[], &logs::SILENTLY);
         Ok((Follower::new(follow, style, Box::new(again), stacks)?, earlier))
     }
 

@@ -19,7 +19,13 @@ pub(super) fn run(workspace: &Workspace, args: &Some_) -> Result<u8> {
 }
 
 fn flush_stopped(workspace: &Workspace, args: &Some_) -> Result<u8> {
-    let selection = logs::selection(workspace, args.profile.as_deref(), &args.services, &[])?;
+    let selection = logs::selection(
+        workspace,
+        args.profile.as_deref(),
+        &args.services,
+        &[],
+        &crate::ui::tell,
+    )?;
     // One that cannot be emptied keeps no other from it.
     let failed = selection.logs.iter().filter_map(|input| log::empty(&input.path).err());
     let failed: Vec<String> = failed.map(|error| error.to_string()).collect();

@@ -2,7 +2,7 @@
 
 use super::follow::Wake;
 use super::printer::{Follower, Stacks};
-use super::workspace::{Workspace, invocation};
+use super::workspace::{Workspace, invocation_telling};
 use super::{select, stacks, usage};
 use crate::cli::Logs;
 use crate::ipc::protocol::{LogFiles, ServiceStatus, Stack};
@@ -29,9 +29,9 @@ const AROUND: SignedDuration = SignedDuration::from_secs(5);
 pub(super) fn run(workspace: &Workspace, args: &Logs) -> Result<u8> {
     let span = span(workspace, args)?;
     let own = (workspace.clone(), args.clone());
-    let choose = move || selection_of(&own.0, &own.1, span);
+    let choose = move |tell: &dyn Fn(&str)| selection_of(&own.0, &own.1, span, tell);
     let asked = clock::wall();
-    let selection = choose()?;
+    let selection = choose(&ui::tell)?;
     let style = match (args.raw, args.json) {
         (true, _) => Style::Raw,
         (_, true) => Style::Json,
@@ -70,7 +70,7 @@ pub(super) fn run(workspace: &Workspace, args: &Logs) -> Result<u8> {
         let _ = reader.send(Wake::Interrupted);
     })?;
     let stacks = Stacks::new(workspace, args.profile.as_deref());
-    let follower = Follower::new(follow.asked(asked), style, Box::new(choose), stacks)?;
+    let follower = Follower::new(follow.asked(asked), style, Box::new(move || choose(&SILENTLY)), stacks)?;
     let printer = follower.start(Vec::new(), move |result| {
         let _ = sender.send(Wake::Printed(result));
     })?;
@@ -137,7 +137,7 @@ fn span(workspace: &Workspace, args: &Logs) -> Result<Span> {
 
 /// When a service crashed last, by the supervisor's own account.
 fn last_crash(workspace: &Workspace, profile: Option<&str>, service: &str) -> Result<Timestamp> {
-    let mut selection = selection(workspace, profile, &[service.to_owned()], &[])?;
+    let mut selection = selection(workspace, profile, &[service.to_owned()], &[], &ui::tell)?;
     selection.logs.clear();
     let is_crash = |line: &Line| !line.service.is_empty() && lifecycle::is_crash(&String::from_utf8_lossy(&line.text));
     let crash = reader::find_last(&selection, is_crash).context("failed to read the supervisor's log")?;
@@ -150,13 +150,13 @@ fn last_crash(workspace: &Workspace, profile: Option<&str>, service: &str) -> Re
 }
 
 /// What the options ask for. The supervisor's events stand between the lines, unless the lines are chosen by their stream.
-fn selection_of(workspace: &Workspace, args: &Logs, span: Span) -> Result<Selection> {
+fn selection_of(workspace: &Workspace, args: &Logs, span: Span, tell: &dyn Fn(&str)) -> Result<Selection> {
     let streams = match (args.out, args.err) {
         (true, _) => vec![Stream::Out],
         (_, true) => vec![Stream::Err],
         (false, false) => Vec::new(),
     };
-    let mut selection = selection(workspace, args.profile.as_deref(), &args.services, &streams)?;
+    let mut selection = selection(workspace, args.profile.as_deref(), &args.services, &streams, tell)?;
     if args.raw || !streams.is_empty() {
         selection.events.clear();
     }
@@ -168,19 +168,23 @@ fn selection_of(workspace: &Workspace, args: &Logs, span: Span) -> Result<Select
     Ok(selection)
 }
 
-/// The logs of the services that `patterns` mean; no stream means both.
+/// For who asks again: all that there is to warn of has been told.
+pub(super) const SILENTLY: fn(&str) = |_| {};
+
+/// The logs of the services that `patterns` mean; no stream means both. `tell` is called with warnings.
 pub(super) fn selection(
     workspace: &Workspace,
     profile: Option<&str>,
     patterns: &[String],
     streams: &[Stream],
+    tell: &dyn Fn(&str),
 ) -> Result<Selection> {
     let mut found = Vec::new();
     stacks::check_profile(workspace, profile)?;
     match stacks::running(workspace, profile) {
         Ok(running) => found.extend(running.into_iter().map(|running| (running.paths, running.status))),
         // The files tell what they hold without it.
-        Err(error) => ui::tell(&format!("warning: {error:#}; reading the log files without it")),
+        Err(error) => tell(&format!("warning: {error:#}; reading the log files without it")),
     }
     if found.is_empty() {
         found = stopped_stacks(workspace, profile, patterns)?;
@@ -291,7 +295,8 @@ fn stopped(workspace: &Workspace, profile: Option<&str>) -> Result<(StackPaths, 
         bail!("there are no logs yet; `cargo xtask dev` starts a stack");
     };
     let paths = workspace.stack(&profile)?;
-    let plan = workspace.plan(Some(&profile), &invocation(Options::default()));
+    // Nothing is launched: what of the shell would not be passed on does not matter.
+    let plan = workspace.plan(Some(&profile), &invocation_telling(Options::default(), &SILENTLY));
     let mut files: Vec<LogFiles> = match plan {
         Ok(plan) => plan
             .services

@@ -57,7 +57,13 @@ fn tell(workspace: &Workspace, known: &Known<'_>) -> Result<String> {
     let mut text = ui::why::headline(&known.label, &known.row, &known.details, &look.zone);
     text += &ui::why::past_title(&known.details);
     let patterns = [known.row.name.clone()];
-    let mut selection = logs::selection(workspace, Some(&known.running.status.profile), &patterns, &[])?;
+    let mut selection = logs::selection(
+        workspace,
+        Some(&known.running.status.profile),
+        &patterns,
+        &[],
+        &ui::tell,
+    )?;
     selection.events.clear();
     let style = ui::for_people(&selection, &stdout());
     let past = &known.details.past;
@@ -100,7 +106,7 @@ fn last_lines(selection: &Selection, run: &PastRunStatus, next: Option<&str>, co
 /// Of a stack that does not run the logs tell what happened last.
 fn stopped(workspace: &Workspace, args: &One) -> Result<u8> {
     let patterns = [args.service.clone()];
-    let selection = logs::selection(workspace, args.profile.as_deref(), &patterns, &[])?;
+    let selection = logs::selection(workspace, args.profile.as_deref(), &patterns, &[], &ui::tell)?;
     let lines = reader::last_words(&selection, STOPPED_LINES).context("failed to read the logs")?;
     ui::print(&format!(
         "{}. The last of {}:\n",

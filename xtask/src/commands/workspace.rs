@@ -151,14 +151,19 @@ fn read(path: &Path) -> Result<String, String> {
 
 /// The shell's environment without what cargo added, and the options of `dev`.
 pub(super) fn invocation(options: Options) -> Invocation {
+    invocation_telling(options, &ui::tell)
+}
+
+/// The same; `tell` is called with what is left out.
+pub(super) fn invocation_telling(options: Options, tell: &dyn Fn(&str)) -> Invocation {
     let mut shell = BTreeMap::new();
     for (name, value) in scrub_cargo(std::env::vars_os()) {
         match (name.into_string(), value.into_string()) {
             (Ok(name), Ok(value)) => {
                 shell.insert(name, value);
             }
-            (Ok(name), Err(_)) => ui::tell(&format!("warning: {name} is not UTF-8 and is not passed on")),
-            (Err(_), _) => ui::tell("warning: a variable whose name is not UTF-8 is not passed on"),
+            (Ok(name), Err(_)) => tell(&format!("warning: {name} is not UTF-8 and is not passed on")),
+            (Err(_), _) => tell("warning: a variable whose name is not UTF-8 is not passed on"),
         }
     }
     Invocation { shell, options }
