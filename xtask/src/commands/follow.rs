@@ -244,7 +244,7 @@ impl<B: Launched> Following<'_, B> {
         if !self.owner {
             return Ok(Some(0));
         }
-        // A terminal that is closed says so more than once: itself, by its shell, and at the end of that. Nobody can be meant to
+        // A terminal that is closed says so more than once: by itself or by its shell, and at the shell's end. Nobody is there who could
         // have pressed Ctrl-C a second time.
         if self.is_leaving && self.had_terminal && !ui::has_terminal() {
             return Ok(None);
