@@ -385,6 +385,23 @@ fn both_outputs_of_a_service_may_share_a_file() {
     let mut lines: Vec<&str> = shown.lines().collect();
     lines.sort_unstable();
     assert_eq!(lines, ["one", "three", "two"], "each once");
+    // What came by which cannot be told: all of it counts as stdout, whatever is asked for.
+    let of = |stream: &str| project.run(&["logs", stream, "--raw", "--no-follow"]).ok().stdout;
+    assert_eq!((of("--out").lines().count(), of("--err").as_str()), (3, ""));
+    assert_eq!(project.run(&["errors"]).ok().stdout, "");
+}
+
+#[test]
+fn a_service_that_keeps_no_logs_is_aligned_with_the_others() {
+    let silent = "out_file = '/dev/null'\nerror_file = '/dev/null'\nmin_uptime = 50";
+    let project = Project::new()
+        .service("web", "out one", "min_uptime = 50")
+        .service("silent-one", "", silent);
+    project.up();
+    let of_all = project.run(&["logs", "--no-follow"]).ok();
+    of_all.prints(&["\nweb        | one\n", "silent-one * started (pid "]);
+    let alone = project.run(&["logs", "silent-one", "--no-follow"]).ok();
+    alone.prints(&["silent-one * started (pid "]);
 }
 
 #[test]

@@ -194,6 +194,7 @@ impl Session<'_> {
         };
         let mut selection = logs::of_plan(plan, self.paths);
         selection.logs.retain(|input| input.service == failed.plan.name);
+        selection.names = vec![failed.plan.name.clone()];
         selection.events.clear();
         selection.span.from = Some(began);
         // The failure itself is told anyway; a log that cannot be read adds nothing.

@@ -17,6 +17,7 @@ use anyhow::{Context as _, Result, bail};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use std::io::stdout;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
@@ -197,20 +198,12 @@ pub(super) fn selection(
     let mut selection = Selection::default();
     for ((paths, stack), names) in found.iter().zip(chosen) {
         for service in stack.services.iter().filter(|service| names.contains(&service.name)) {
-            let files = [(Stream::Out, &service.out_log), (Stream::Err, &service.error_log)];
+            let label = select::label(stack, &service.name, several);
             let stamp = stamp(service.log_date_format.as_deref());
-            for (stream, path) in files
-                .into_iter()
-                .filter(|(stream, _)| streams.is_empty() || streams.contains(stream))
-            {
-                let (service, stamp) = (select::label(stack, &service.name, several), stamp.clone());
-                selection.logs.extend(path.clone().map(|path| LogInput {
-                    service,
-                    stream,
-                    path,
-                    stamp,
-                }));
-            }
+            let inputs = inputs(&label, [&service.out_log, &service.error_log], &stamp);
+            let is_wanted = |input: &LogInput| streams.is_empty() || streams.contains(&input.stream);
+            selection.logs.extend(inputs.filter(is_wanted));
+            selection.names.push(label);
         }
         if names.is_empty() {
             continue;
@@ -224,20 +217,33 @@ pub(super) fn selection(
     Ok(selection)
 }
 
+/// The logs of a service: that of its stdout, and that of its stderr. Of one that is both nothing tells what came by which: it counts as
+/// stdout.
+fn inputs<'a>(
+    service: &'a str,
+    [out, err]: [&'a Option<PathBuf>; 2],
+    stamp: &'a Stamp,
+) -> impl Iterator<Item = LogInput> + 'a {
+    let err = err.as_ref().filter(|err| out.as_ref() != Some(*err));
+    let files = [(Stream::Out, out.as_ref()), (Stream::Err, err)];
+    files.into_iter().filter_map(move |(stream, path)| {
+        Some(LogInput {
+            service: service.to_owned(),
+            stream,
+            path: path?.clone(),
+            stamp: stamp.clone(),
+        })
+    })
+}
+
 /// The logs of everything in a plan.
 pub(super) fn of_plan(plan: &Plan, paths: &StackPaths) -> Selection {
     let mut selection = Selection::default();
     for service in &plan.services {
-        let files = [(Stream::Out, &service.out_file), (Stream::Err, &service.error_file)];
-        for (stream, path) in files {
-            let (service, stamp) = (service.name.clone(), stamp(service.log_date_format.as_deref()));
-            selection.logs.extend(path.clone().map(|path| LogInput {
-                service,
-                stream,
-                path,
-                stamp,
-            }));
-        }
+        let stamp = stamp(service.log_date_format.as_deref());
+        let files = [&service.out_file, &service.error_file];
+        selection.logs.extend(inputs(&service.name, files, &stamp));
+        selection.names.push(service.name.clone());
     }
     selection.events.push(EventInput {
         path: paths.events.clone(),

@@ -39,6 +39,8 @@ pub struct LogInput {
 /// What to read.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
+    /// The names of all services that are meant, also of those that keep no logs.
+    pub names: Vec<String>,
     /// The logs; of several with the same path only the first counts.
     pub logs: Vec<LogInput>,
     /// The supervisors' logs.

@@ -104,7 +104,7 @@ pub fn width() -> Option<usize> {
 
 /// Columns of the longest name in a selection.
 pub fn name_width(selection: &Selection) -> usize {
-    let widths = selection.logs.iter().map(|log| log.service.chars().count());
+    let widths = selection.names.iter().map(|name| name.chars().count());
     widths.max().unwrap_or_default()
 }
 
