@@ -349,6 +349,19 @@ fn a_dependent_that_asked_for_it_restarts_too() {
 }
 
 #[test]
+fn a_workspace_that_was_away_for_a_moment_is_watched_again() {
+    let project = watched("");
+    project.up();
+    let root: std::path::PathBuf = project.path("").components().collect();
+    let moved = root.with_file_name("moved");
+    std::fs::rename(&root, &moved).unwrap();
+    std::fs::rename(&moved, &root).unwrap();
+    for text in ["// edited", "// edited again"] {
+        restarts_once(&project, "an edit counts", || project.write("src/main.rs", text));
+    }
+}
+
+#[test]
 fn what_cannot_be_watched_is_said_in_the_reason() {
     let project = watched("ignore_watch = [\"a[\"]");
     project

@@ -45,10 +45,10 @@ pub fn resolve(given: &Path, workspace: &Path) -> (Option<Root>, Vec<Anchor>) {
 /// A real directory, and the steps that are left from there.
 type Start = (PathBuf, VecDeque<OsString>);
 
-/// Where the way to `path` begins: the workspace, or, outside of it, the nearest directory above that exists.
+/// Where the way to `path` begins: the workspace, or, outside of it or while it is away, the nearest directory above that exists.
 fn start(path: &Path, workspace: &Path) -> Option<Start> {
     let nearest = || path.ancestors().skip(1).find(|dir| dir.is_dir());
-    let base = if path.starts_with(workspace) {
+    let base = if path.starts_with(workspace) && workspace.is_dir() {
         workspace
     } else {
         nearest()?
@@ -144,6 +144,21 @@ mod tests {
             )
         );
         assert_eq!(resolve(""), (root("", "", true), vec![]));
+    }
+
+    #[test]
+    fn a_workspace_that_is_away_is_awaited_where_it_will_be() {
+        let temp = tempfile::tempdir().unwrap();
+        let here = fs::canonicalize(temp.path()).unwrap();
+        let workspace = here.join("parent/workspace");
+        let awaited = |hook: &str| {
+            let hook = here.join(hook);
+            let dir = hook.parent().unwrap().to_owned();
+            (None, vec![Anchor { dir, hook }])
+        };
+        assert_eq!(resolve(&workspace.join("src"), &workspace), awaited("parent"));
+        fs::create_dir(here.join("parent")).unwrap();
+        assert_eq!(resolve(&workspace, &workspace), awaited("parent/workspace"));
     }
 
     #[test]

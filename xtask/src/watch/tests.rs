@@ -616,6 +616,74 @@ fn after_lost_events_everything_that_differs_is_found_and_watched_again() {
 }
 
 #[test]
+fn a_workspace_that_was_away_is_watched_again() {
+    let bench = bench(&["src/a", "src/b"], &["src"]);
+    let moved = bench.workspace.with_extension("moved");
+    fs::rename(&bench.workspace, &moved).unwrap();
+    fs::rename(&moved, &bench.workspace).unwrap();
+    for text in ["new", "newer"] {
+        bench.write("src/a", text);
+        bench.expect(&["src/a"]);
+    }
+    fs::remove_dir_all(&bench.workspace).unwrap();
+    for text in ["again", "and again"] {
+        bench.write("src/a", text);
+        bench.until("src/a");
+    }
+}
+
+#[test]
+fn of_a_workspace_that_is_renamed_nothing_counts_until_it_is_back() {
+    let bench = unwatched(&["src/a", "src/b", "src/deep/c"]);
+    let parent = bench.workspace.join("above");
+    let workspace = parent.join("workspace");
+    let moved = parent.join("moved");
+    fs::create_dir(&parent).unwrap();
+    fs::create_dir(&workspace).unwrap();
+    fs::rename(bench.at("src"), workspace.join("src")).unwrap();
+    // Its events lead nowhere: the test says which it gets to know.
+    let mut ground = Ground::new(|_| {}).unwrap();
+    let mut tree = Tree::new(WatchSpec {
+        roots: vec![workspace.join("src"), workspace.clone()],
+        workspace: workspace.clone(),
+        ..bench.spec("web", &[])
+    })
+    .unwrap();
+    tree.baseline(&mut ground, SystemTime::from(clock::wall()));
+    while tree.read_ahead(99, u64::MAX) {}
+    let touch = |path: PathBuf, kind| Touch {
+        path,
+        kind,
+        at: monotonic(),
+    };
+
+    fs::rename(&workspace, &moved).unwrap();
+    tree.touch(&touch(workspace.clone(), TouchKind::Gone), &mut ground);
+    tree.rescan(&mut ground);
+    assert!(tree.away && tree.deadline().is_none() && tree.wants(&parent));
+    assert_eq!(tree.settle(monotonic() + LIMIT), [""; 0].map(PathBuf::from));
+    fs::rename(&moved, &workspace).unwrap();
+    tree.touch(&touch(workspace.clone(), TouchKind::Written), &mut ground);
+    assert!(tree.stale);
+    tree.rescan(&mut ground);
+    assert_eq!(tree.settle(monotonic() + LIMIT), [""; 0].map(PathBuf::from));
+    assert!(!tree.away && tree.wants(&workspace.join("src/deep")));
+
+    // Where a directory above is renamed, nobody is told but by the next edit.
+    let elsewhere = bench.at("elsewhere");
+    fs::rename(&parent, &elsewhere).unwrap();
+    fs::write(elsewhere.join("workspace/src/a"), "new").unwrap();
+    tree.touch(&touch(workspace.join("src/a"), TouchKind::Written), &mut ground);
+    assert_eq!(tree.settle(monotonic() + LIMIT), [""; 0].map(PathBuf::from));
+    assert!(tree.away && tree.stale);
+    tree.rescan(&mut ground);
+    assert!(tree.wants(&bench.workspace));
+    fs::rename(&elsewhere, &parent).unwrap();
+    tree.rescan(&mut ground);
+    assert_eq!(tree.settle(monotonic() + LIMIT), ["src/a"].map(PathBuf::from));
+}
+
+#[test]
 fn dropping_the_watcher_ends_its_thread() {
     let bench = bench(&["src/a"], &["src"]);
     let Bench {
@@ -631,10 +699,10 @@ fn dropping_the_watcher_ends_its_thread() {
 #[test]
 fn paths_outside_the_workspace_are_reported_whole() {
     let bench = unwatched(&["src/a"]);
-    let elsewhere = Path::new("/nowhere/at/all").to_owned();
+    let elsewhere = tempfile::tempdir().unwrap();
     bench.watcher.set(
         vec![WatchSpec {
-            workspace: elsewhere,
+            workspace: elsewhere.path().to_owned(),
             ..bench.spec("web", &["src"])
         }],
         clock::wall(),

@@ -42,6 +42,9 @@ pub struct Tree {
     pub(super) unread: Vec<PathBuf>,
     /// The roots, links or rules are not what the index was made of.
     pub stale: bool,
+    /// The workspace is not where it was. Perhaps somebody renamed it, and it lives on: that is no change of its sources, so
+    /// nothing is judged until it is back.
+    pub away: bool,
     /// When the watch was asked for.
     pub(super) since: SystemTime,
     /// The first thing that could not be watched.
@@ -86,6 +89,7 @@ impl Tree {
             pending: BTreeMap::new(),
             unread: Vec::new(),
             stale: false,
+            away: false,
             since: SystemTime::UNIX_EPOCH,
             trouble: None,
         })
@@ -116,6 +120,9 @@ impl Tree {
 
     /// When `settle` has something to do.
     pub fn deadline(&self) -> Option<Duration> {
+        if self.away {
+            return None;
+        }
         self.pending.values().map(|pending| pending.due).min()
     }
 
@@ -123,6 +130,10 @@ impl Tree {
     pub fn touch(&mut self, touch: &Touch, ground: &mut Ground) {
         let path = touch.path.as_path();
         let gone = touch.kind == TouchKind::Gone;
+        if gone && !self.spec.workspace.is_dir() {
+            self.stale = true;
+            return;
+        }
         if self.hooks.contains(path) || gone && self.anchors.contains(path) {
             self.stale = true;
         }
@@ -151,6 +162,9 @@ impl Tree {
 
     /// Looks at what is due at `now`, and returns what changed, as reports show it.
     pub fn settle(&mut self, now: Duration) -> Vec<PathBuf> {
+        if self.away {
+            return Vec::new();
+        }
         let mut due = Vec::new();
         self.pending.retain(|path, pending| {
             let is_due = pending.due <= now;
@@ -272,6 +286,15 @@ impl Tree {
         let lost = self.lost.remove(path);
         let old = lost.or_else(|| known.and_then(|(dir, name)| self.dirs.get_mut(dir)?.files.remove(name)));
         let new = kept.and_then(|_| Print::look(path));
+        // After the look: what was seen before the workspace went holds.
+        if !self.spec.workspace.is_dir() {
+            (self.away, self.stale) = (true, true);
+            self.pending.insert(path.to_owned(), pending);
+            if let Some(print) = old {
+                self.keep(path, print);
+            }
+            return false;
+        }
         let emptied = pending.emptied.unwrap_or(now);
         if let (Some(print), Some(new)) = (old, &new)
             && now < emptied + SETTLE

@@ -70,14 +70,23 @@ impl Tree {
     }
 
     fn rebuild(&mut self, mut walk: Walk<'_>) {
+        self.stale = false;
+        self.anchors.clear();
+        self.hooks.clear();
+        let workspace = self.spec.workspace.clone();
+        while !workspace.is_dir() {
+            self.away = true;
+            if self.resolve(&workspace, walk.ground).is_none() {
+                // What is watched there moved along with it, and would be told under names that are another's now.
+                return walk.ground.retain(|dir| !dir.starts_with(&workspace));
+            }
+        }
+        self.away = false;
         for (dir, directory) in std::mem::take(&mut self.dirs) {
             self.lost
                 .extend(directory.files.into_iter().map(|(name, print)| (dir.join(name), print)));
         }
-        self.stale = false;
         self.roots.clear();
-        self.anchors.clear();
-        self.hooks.clear();
         self.roots = self
             .spec
             .roots

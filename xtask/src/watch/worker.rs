@@ -166,10 +166,17 @@ impl Worker {
 
     /// Walks where the index does not fit any more, and tells what could not be watched.
     fn refresh(&mut self) {
+        let was_away = self.is_away();
         let mut walked = false;
         for tree in self.trees.iter_mut().filter(|tree| tree.stale) {
             tree.rescan(&mut self.ground);
             walked = true;
+        }
+        if self.is_away() && !was_away {
+            // The others have the same workspace: they await it, too, though they had no news of it yet.
+            for tree in self.trees.iter_mut().filter(|tree| !tree.away) {
+                tree.rescan(&mut self.ground);
+            }
         }
         if walked {
             self.sweep();
@@ -183,6 +190,10 @@ impl Worker {
                 });
             }
         }
+    }
+
+    fn is_away(&self) -> bool {
+        self.trees.iter().any(|tree| tree.away)
     }
 
     fn settle(&mut self) {
