@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// A watched path that exists.
@@ -22,8 +23,39 @@ pub struct Root {
 pub struct Anchor {
     /// The directory to watch.
     pub dir: PathBuf,
-    /// The entry in it whose touch means: resolve again.
+    /// The entry in it whose change means: resolve again.
     pub hook: PathBuf,
+    /// What the way was found by.
+    pub then: Standing,
+}
+
+/// What stands at a place, as far as a way leads through it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing, or nobody may say what.
+    Nothing,
+    /// A symbolic link to there.
+    Link(PathBuf),
+    /// A directory, and who may go through it: mode, user and group.
+    Directory([u32; 3]),
+    /// A file, or what is like one.
+    File,
+}
+
+impl Standing {
+    /// What stands at `path` now.
+    pub fn at(path: &Path) -> Self {
+        let Ok(metadata) = fs::symlink_metadata(path) else {
+            return Self::Nothing;
+        };
+        if metadata.is_symlink() {
+            return fs::read_link(path).map_or(Self::Nothing, Self::Link);
+        }
+        match metadata.is_dir() {
+            true => Self::Directory([metadata.mode(), metadata.uid(), metadata.gid()]),
+            false => Self::File,
+        }
+    }
 }
 
 /// As many links in a row as Linux follows; a longer chain is a circle.
@@ -66,17 +98,20 @@ fn follow((mut real, mut steps): Start, workspace: &Path, anchors: &mut Vec<Anch
             continue;
         }
         let next = real.join(step);
+        let then = Standing::at(&next);
         anchors.push(Anchor {
             dir: real.clone(),
             hook: next.clone(),
+            then: then.clone(),
         });
-        let Ok(target) = fs::read_link(&next) else {
-            let leads_on = steps.is_empty() && next.exists() || next.is_dir();
-            if !leads_on {
-                return None;
+        let target = match then {
+            Standing::Link(target) => target,
+            Standing::Directory(_) => {
+                real = next;
+                continue;
             }
-            real = next;
-            continue;
+            Standing::File if steps.is_empty() => return Some(next),
+            Standing::File | Standing::Nothing => return None,
         };
         links += 1;
         if links > LINKS {
@@ -119,6 +154,7 @@ mod tests {
         let anchor = |hook: &str| Anchor {
             dir: here.join(hook).parent().unwrap().to_owned(),
             hook: here.join(hook),
+            then: Standing::at(&here.join(hook)),
         };
         let resolve = |given: &str| resolve(&here.join(given), &here);
         assert_eq!(resolve("dir"), (root("dir", "dir", true), vec![anchor("dir")]));
@@ -154,7 +190,8 @@ mod tests {
         let awaited = |hook: &str| {
             let hook = here.join(hook);
             let dir = hook.parent().unwrap().to_owned();
-            (None, vec![Anchor { dir, hook }])
+            let then = Standing::Nothing;
+            (None, vec![Anchor { dir, hook, then }])
         };
         assert_eq!(resolve(&workspace.join("src"), &workspace), awaited("parent"));
         fs::create_dir(here.join("parent")).unwrap();
@@ -174,6 +211,7 @@ mod tests {
             anchors,
             [Anchor {
                 hook: dir.join("dir"),
+                then: Standing::at(&dir.join("dir")),
                 dir
             }]
         );

@@ -446,6 +446,41 @@ fn what_a_link_will_lead_to_counts_when_it_comes_and_each_time_it_comes_again() 
 }
 
 #[test]
+fn a_write_to_what_a_link_or_a_root_leads_to_means_no_new_walk_but_its_replacement_does() {
+    let bench = unwatched(&["src/a", "data/db", "data/other", "state/log"]);
+    symlink("../data/other", bench.at("src/other")).unwrap();
+    symlink("../state/log", bench.at("src/log")).unwrap();
+    symlink("/dev/null", bench.at("src/nothing")).unwrap();
+    let mut ground = Ground::new(|_| {}).unwrap();
+    let mut tree = Tree::new(bench.spec("web", &["src", "data/db"])).unwrap();
+    tree.baseline(&mut ground, SystemTime::from(clock::wall()));
+    assert!(tree.wants(&bench.at("data")));
+    assert!(!tree.wants(&bench.at("state")) && !tree.wants(Path::new("/dev")));
+    let mut is_upset = |tree: &mut Tree, path: &str, kind| {
+        let (path, at) = (bench.at(path), monotonic());
+        tree.touch(&Touch { path, kind, at }, &mut ground);
+        std::mem::take(&mut tree.stale)
+    };
+    for path in ["data/db", "data/other", "data"] {
+        assert!(!is_upset(&mut tree, path, TouchKind::Other), "{path}");
+    }
+    // A save that puts the old one aside is looked at in the middle of it.
+    fs::rename(bench.at("data/db"), bench.at("data/old")).unwrap();
+    assert!(!is_upset(&mut tree, "data/db", TouchKind::Gone));
+    bench.write("data/db", "new");
+    assert!(!is_upset(&mut tree, "data/db", TouchKind::Written));
+    assert!(tree.settle(monotonic() + LIMIT).contains(&PathBuf::from("data/db")));
+    fs::remove_file(bench.at("data/db")).unwrap();
+    symlink("old", bench.at("data/db")).unwrap();
+    assert!(is_upset(&mut tree, "data/db", TouchKind::Other));
+    fs::remove_file(bench.at("data/other")).unwrap();
+    fs::create_dir(bench.at("data/other")).unwrap();
+    assert!(is_upset(&mut tree, "data/other", TouchKind::Other));
+    // It looks the same as before.
+    assert!(is_upset(&mut tree, "data", TouchKind::Written));
+}
+
+#[test]
 fn a_directory_above_a_root_that_is_replaced_takes_the_watch_along() {
     let bench = bench(&["web/server/src/a"], &["web/server/src"]);
     fs::rename(bench.at("web"), bench.at("old")).unwrap();

@@ -6,7 +6,7 @@ use super::WatchSpec;
 use super::filter::Filter;
 use super::fingerprint::{Kind, LARGEST_HASHED, Print, Stat, file_hash, settled_before};
 use super::ground::{Ground, Touch, TouchKind};
-use super::roots::Root;
+use super::roots::{Root, Standing};
 use super::rules::Rules;
 use crate::clock;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -33,8 +33,8 @@ pub struct Tree {
     pub(super) dirs: BTreeMap<PathBuf, Directory>,
     /// Directories watched only to see a root, a link or rules come or change.
     pub(super) anchors: BTreeSet<PathBuf>,
-    /// Entries of `anchors` whose touch means a new walk.
-    pub(super) hooks: BTreeSet<PathBuf>,
+    /// Entries of `anchors` whose change means a new walk, and what they were in the last one; None where any touch does.
+    pub(super) hooks: BTreeMap<PathBuf, Option<Standing>>,
     /// Files whose directory left the index; they are looked at when due.
     pub(super) lost: BTreeMap<PathBuf, Print>,
     pub(super) pending: BTreeMap<PathBuf, Pending>,
@@ -84,7 +84,7 @@ impl Tree {
             roots: Vec::new(),
             dirs: BTreeMap::new(),
             anchors: BTreeSet::new(),
-            hooks: BTreeSet::new(),
+            hooks: BTreeMap::new(),
             lost: BTreeMap::new(),
             pending: BTreeMap::new(),
             unread: Vec::new(),
@@ -134,7 +134,7 @@ impl Tree {
             self.stale = true;
             return;
         }
-        if self.hooks.contains(path) || gone && self.anchors.contains(path) {
+        if self.unsettles(touch) {
             self.stale = true;
         }
         let is_dir = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
@@ -240,6 +240,19 @@ impl Tree {
         let by_name = path.file_name().is_some_and(|name| directory.named.contains(name));
         let passes = || self.filter.passes(&self.named(path), is_dir) && !directory.rules.drops(path, is_dir);
         by_name || directory.whole && passes()
+    }
+
+    /// Whether a way leads elsewhere now. One that ends at a file still does, when that goes or comes: it is known by its name.
+    fn unsettles(&self, touch: &Touch) -> bool {
+        let path = touch.path.as_path();
+        let by_hook = self.hooks.get(path).is_some_and(|then| match then {
+            None => true,
+            // What looks the same may be another.
+            Some(Standing::Directory(_)) if touch.kind != TouchKind::Other => true,
+            Some(Standing::File) => !matches!(Standing::at(path), Standing::File | Standing::Nothing),
+            Some(then) => Standing::at(path) != *then,
+        });
+        by_hook || touch.kind == TouchKind::Gone && self.anchors.contains(path)
     }
 
     fn shown(&self, path: &Path) -> PathBuf {

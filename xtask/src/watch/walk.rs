@@ -3,13 +3,14 @@
 
 use super::fingerprint::{Kind, LARGEST_HASHED, Print, Stat, link_hash};
 use super::ground::Ground;
-use super::roots::{Anchor, Root, resolve};
+use super::roots::{Anchor, Root, Standing, resolve};
 use super::rules::{Rules, directories_above};
 use super::tree::{Directory, Tree};
 use crate::clock;
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -23,6 +24,15 @@ enum News {
     Since(SystemTime),
     /// It is new.
     All,
+}
+
+/// Why a way is followed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// The configuration names it.
+    Configured,
+    /// A link in the sources leads there.
+    Link,
 }
 
 /// One walk: what it was told, and what it found for later.
@@ -76,7 +86,7 @@ impl Tree {
         let workspace = self.spec.workspace.clone();
         while !workspace.is_dir() {
             self.away = true;
-            if self.resolve(&workspace, walk.ground).is_none() {
+            if self.resolve(&workspace, Way::Configured, walk.ground).is_none() {
                 // What is watched there moved along with it, and would be told under names that are another's now.
                 return walk.ground.retain(|dir| !dir.starts_with(&workspace));
             }
@@ -92,7 +102,7 @@ impl Tree {
             .roots
             .clone()
             .iter()
-            .filter_map(|given| self.resolve(given, walk.ground))
+            .filter_map(|given| self.resolve(given, Way::Configured, walk.ground))
             .collect();
         for root in self.roots.clone() {
             self.enter(&root, &mut walk);
@@ -105,12 +115,16 @@ impl Tree {
     }
 
     /// Resolves a root, and watches the places where its coming or its change would show.
-    fn resolve(&mut self, given: &Path, ground: &mut Ground) -> Option<Root> {
+    fn resolve(&mut self, given: &Path, way: Way, ground: &mut Ground) -> Option<Root> {
         loop {
-            let (root, anchors) = resolve(given, &self.spec.workspace);
+            let (mut root, mut anchors) = resolve(given, &self.spec.workspace);
+            if way == Way::Link && self.leads_nowhere(root.as_ref(), &anchors) {
+                root = None;
+                anchors.retain(|anchor| given.starts_with(&anchor.hook));
+            }
             let mut is_settled = true;
-            for Anchor { dir, hook } in anchors {
-                is_settled &= !self.hook(&dir, hook, ground);
+            for Anchor { dir, hook, then } in anchors {
+                is_settled &= !self.hook(&dir, hook, Some(then), ground);
             }
             // Else again, for something may have come before its watch was set.
             if is_settled {
@@ -119,9 +133,23 @@ impl Tree {
         }
     }
 
-    /// Sees to it that a touch of `hook`, an entry of `dir`, means a new walk; whether `dir` was not watched for such until now.
-    fn hook(&mut self, dir: &Path, hook: PathBuf, ground: &mut Ground) -> bool {
-        self.hooks.insert(hook);
+    /// Whether a link leads to where nothing ever counts: our own logs, a device. Others write there all the time, so that
+    /// nobody should even listen.
+    fn leads_nowhere(&self, root: Option<&Root>, anchors: &[Anchor]) -> bool {
+        let end = root
+            .map(|root| &root.real)
+            .or(anchors.last().map(|anchor| &anchor.hook));
+        end.is_some_and(|end| self.filter.is_off_limits(end) || is_device(end))
+    }
+
+    /// Sees to it that a change of `hook`, an entry of `dir`, from what it was `then` means a new walk, or any touch of it; whether
+    /// `dir` was not watched for such until now.
+    fn hook(&mut self, dir: &Path, hook: PathBuf, then: Option<Standing>, ground: &mut Ground) -> bool {
+        let known = self.hooks.entry(hook).or_insert_with(|| then.clone());
+        if *known != then {
+            // It changes while we walk.
+            *known = None;
+        }
         let is_new = self.anchors.insert(dir.to_owned());
         if is_new {
             let watched = ground.watch_directory(dir);
@@ -136,7 +164,7 @@ impl Tree {
                 let watched = walk.ground.watch_root(&root.real);
                 self.note(watched);
                 for dir in directories_above(&root.real, &self.spec.workspace) {
-                    self.hook(dir, dir.join(".gitignore"), walk.ground);
+                    self.hook(dir, dir.join(".gitignore"), None, walk.ground);
                 }
                 let rules = Rules::above(&root.real, &self.spec.workspace).unwrap_or_default();
                 self.walk(&root.real, rules, walk);
@@ -230,12 +258,9 @@ impl Tree {
     fn follow_links(&mut self, walk: &mut Walk<'_>) {
         let configured = self.spec.roots.len();
         while let Some(link) = walk.links.pop() {
-            let Some(root) = self.resolve(&link, walk.ground) else {
+            let Some(root) = self.resolve(&link, Way::Link, walk.ground) else {
                 continue;
             };
-            if self.filter.is_off_limits(&root.real) {
-                continue;
-            }
             let root = Root {
                 given: self.named(&link),
                 ..root
@@ -300,6 +325,11 @@ impl News {
                 .is_some_and(|modified| modified > start && modified <= SystemTime::from(clock::wall())),
         }
     }
+}
+
+fn is_device(path: &Path) -> bool {
+    fs::symlink_metadata(path)
+        .is_ok_and(|metadata| metadata.file_type().is_char_device() || metadata.file_type().is_block_device())
 }
 
 fn first_print(path: &Path, stat: Stat, is_link: bool, now: Duration) -> Print {
