@@ -362,6 +362,29 @@ fn a_workspace_that_was_away_for_a_moment_is_watched_again() {
 }
 
 #[test]
+fn a_workspace_that_is_renamed_lives_on_and_says_that_nobody_watches_it() {
+    let project = watched("");
+    project.up();
+    let pid = project.service_status("web")["pid"].clone();
+    let root: std::path::PathBuf = project.path("").components().collect();
+    let moved = root.with_file_name("moved");
+    std::fs::rename(&root, &moved).unwrap();
+    let there = Project::of(&moved).beside(&project);
+    let lost = |web: &crate::support::Value| {
+        let reason = web["reason"].as_str().unwrap_or_default();
+        reason.starts_with("watching failed: find the workspace ")
+    };
+    let web = there.wait("web", "says that it is lost", lost);
+    assert_eq!((&web["pid"], restarts(&web)), (&pid, 0));
+    there.write("src/main.rs", "// edited");
+    // It would fail if anything had been made anew at the old place.
+    std::fs::rename(&moved, &root).unwrap();
+    wait_until("the edit counts", || (project.lines("runs") == 2).then_some(()));
+    assert_eq!(project.wait_ready("web")["reason"], json!(null));
+    expect_event(&project, "[web] restarted: src/main.rs changed (pid ");
+}
+
+#[test]
 fn what_cannot_be_watched_is_said_in_the_reason() {
     let project = watched("ignore_watch = [\"a[\"]");
     project
@@ -379,6 +402,6 @@ fn what_cannot_be_watched_is_said_in_the_reason() {
     project.wait("web", "says it", told);
     project.edit("\"!main.rs\"", "\"*.orig\"");
     project.up();
-    assert_eq!(project.wait_ready("web")["reason"], json!(null));
+    project.wait("web", "says it no more", |web| web["reason"] == json!(null));
     restarts_once(&project, "an edit counts", || project.write("src/main.rs", "// edited"));
 }

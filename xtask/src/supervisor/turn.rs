@@ -30,7 +30,16 @@ impl Supervisor {
             Message::HolderGone(holder) => self.holder_gone(holder, now),
             Message::Drained(run) => self.drained(run),
             Message::Build(id, run, news) => self.build_news(id, run, news, now),
-            Message::Watch(WatchReport::Changed(changed)) => {
+            Message::Watch(report) => self.watch_news(report, now),
+            Message::Uprooted => self.uprooted(now),
+            Message::KeeperGone => self.leave("the keeper is gone", now),
+            Message::Terminated => self.leave("the supervisor was asked to end", now),
+        }
+    }
+
+    fn watch_news(&mut self, report: WatchReport, now: Now) {
+        match report {
+            WatchReport::Changed(changed) => {
                 if let Some(id) = self.fleet.find(&changed.service) {
                     let files = changed
                         .paths
@@ -40,20 +49,24 @@ impl Supervisor {
                     self.happen(id, Event::Changed(files), now);
                 }
             }
-            Message::Watch(WatchReport::Failed { service, why }) => {
+            WatchReport::Failed { service, why } => {
                 let why = format!("watching failed: {why}");
-                self.note(now.wall, Some(&service), &why);
+                // Where the workspace was renamed, the log would be made anew at its old place, and be in its way back.
+                if self.plan.as_ref().is_some_and(|plan| plan.workspace.is_dir()) {
+                    self.note(now.wall, Some(&service), &why);
+                }
                 self.watch_troubles.insert(service, why);
             }
-            Message::Watch(WatchReport::Overflowed) => {
+            WatchReport::Mended { service } => {
+                self.note(now.wall, Some(&service), "watching works again");
+                self.watch_troubles.remove(&service);
+            }
+            WatchReport::Overflowed => {
                 let text = "watching: so much changed at once that the system lost track; looking at all files again";
                 self.note(now.wall, None, text);
             }
             // Nobody waits for it: what is written from `set` on counts.
-            Message::Watch(WatchReport::Armed { .. }) => {}
-            Message::Uprooted => self.uprooted(now),
-            Message::KeeperGone => self.leave("the keeper is gone", now),
-            Message::Terminated => self.leave("the supervisor was asked to end", now),
+            WatchReport::Armed { service, .. } => drop(self.watch_troubles.remove(&service)),
         }
     }
 
@@ -148,7 +161,8 @@ impl Supervisor {
                 own: own_of(service),
             })
             .collect();
-        self.watch_troubles.clear();
+        self.watch_troubles
+            .retain(|service, _| self.watcher.is_some() && specs.iter().any(|spec| spec.service == *service));
         if self.watcher.is_none() && !specs.is_empty() {
             let sender = self.sender.clone();
             match Watcher::start(move |report| send(&sender, Message::Watch(report))) {

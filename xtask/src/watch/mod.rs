@@ -51,12 +51,17 @@ pub enum WatchReport {
     },
     /// The system had more news than it keeps, and lost some: everything is looked at again.
     Overflowed,
-    /// A service cannot be watched, or only in part.
+    /// A service cannot be watched, or only in part. Said once, and holds until another reason or `Mended` comes.
     Failed {
         /// Which service.
         service: String,
         /// What failed, why, and what to do.
         why: String,
+    },
+    /// What `Failed` said of a service is over.
+    Mended {
+        /// Which service.
+        service: String,
     },
 }
 
@@ -88,7 +93,7 @@ impl Watcher {
     }
 
     /// Replaces what is watched, and returns at once. A spec that is already watched keeps its watches and loses no
-    /// event. A file written after `since` counts, even before the `Armed` report.
+    /// event; what of it could not be watched is tried again. A file written after `since` counts, even before the `Armed` report.
     pub fn set(&self, specs: Vec<WatchSpec>, since: Timestamp) {
         let since = SystemTime::from(since);
         // The thread lives until we are dropped.

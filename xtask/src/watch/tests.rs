@@ -9,8 +9,9 @@ use crate::clock::monotonic;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::fs::Permissions;
 use std::io::Write;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
@@ -616,13 +617,46 @@ fn a_bad_glob_fails_its_service_alone() {
         ..bench.spec("bad", &["src"])
     };
     bench.watcher.set(vec![bad, bench.spec("web", &["src"])], clock::wall());
+    bench.armed("web");
     match bench.heard.recv_timeout(LIMIT) {
         Ok(WatchReport::Failed { service, why }) => assert!(service == "bad" && why.contains("`a[`"), "{why}"),
         other => panic!("{other:?}"),
     }
-    bench.armed("web");
     bench.write("src/a", "new");
     bench.expect(&["src/a"]);
+}
+
+#[test]
+fn what_cannot_be_watched_is_told_once_and_also_when_it_is_over() {
+    let closed = Permissions::from_mode(0o0);
+    let bench = unwatched(&["src/a", "src/closed/"]);
+    fs::set_permissions(bench.at("src/closed"), closed.clone()).unwrap();
+    if fs::read_dir(bench.at("src/closed")).is_ok() {
+        // Nothing is closed to root.
+        return;
+    }
+    let set = |services: &[&str]| {
+        let specs = services.iter().map(|service| bench.spec(service, &["src"])).collect();
+        bench.watcher.set(specs, clock::wall());
+    };
+    let told = |wanted: &str| match bench.heard.recv_timeout(LIMIT) {
+        Ok(WatchReport::Failed { service, why }) => assert!(service == wanted && why.contains("src/closed"), "{why}"),
+        other => panic!("{other:?}"),
+    };
+    set(&["web"]);
+    bench.armed("web");
+    told("web");
+    // It holds: only the other does not know it yet.
+    set(&["web", "other"]);
+    bench.armed("other");
+    told("other");
+    fs::set_permissions(bench.at("src/closed"), Permissions::from_mode(0o700)).unwrap();
+    for wanted in ["web", "other"] {
+        let service = wanted.to_owned();
+        assert_eq!(bench.heard.recv_timeout(LIMIT), Ok(WatchReport::Mended { service }));
+    }
+    bench.write("src/closed/b", "new");
+    bench.until("src/closed/b");
 }
 
 #[test]

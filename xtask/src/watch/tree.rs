@@ -47,7 +47,7 @@ pub struct Tree {
     pub away: bool,
     /// When the watch was asked for.
     pub(super) since: SystemTime,
-    /// The first thing that could not be watched.
+    /// The first thing that could not be watched, in the last walk or since.
     pub trouble: Option<String>,
 }
 

@@ -81,12 +81,18 @@ impl Tree {
 
     fn rebuild(&mut self, mut walk: Walk<'_>) {
         self.stale = false;
+        self.trouble = None;
         self.anchors.clear();
         self.hooks.clear();
         let workspace = self.spec.workspace.clone();
         while !workspace.is_dir() {
             self.away = true;
             if self.resolve(&workspace, Way::Configured, walk.ground).is_none() {
+                self.trouble = Some(format!(
+                    "find the workspace {}: it was renamed or removed; rename it back, or stop the stack and start it where it is \
+                     now",
+                    workspace.display()
+                ));
                 // What is watched there moved along with it, and would be told under names that are another's now.
                 return walk.ground.retain(|dir| !dir.starts_with(&workspace));
             }
@@ -153,7 +159,7 @@ impl Tree {
         let is_new = self.anchors.insert(dir.to_owned());
         if is_new {
             let watched = ground.watch_directory(dir);
-            self.note(watched);
+            self.note(dir, watched);
         }
         is_new
     }
@@ -162,7 +168,7 @@ impl Tree {
         if root.is_dir {
             if self.filter.passes(&root.given, true) {
                 let watched = walk.ground.watch_root(&root.real);
-                self.note(watched);
+                self.note(&root.real, watched);
                 for dir in directories_above(&root.real, &self.spec.workspace) {
                     self.hook(dir, dir.join(".gitignore"), None, walk.ground);
                 }
@@ -171,7 +177,7 @@ impl Tree {
             }
         } else if let (Some(dir), Some(name)) = (root.real.parent(), root.real.file_name()) {
             let watched = walk.ground.watch_directory(dir);
-            self.note(watched);
+            self.note(dir, watched);
             let mut directory = self.dirs.remove(dir).unwrap_or_default();
             if directory.named.insert(name.to_owned()) && !directory.files.contains_key(name) {
                 self.found(&mut directory, name.to_owned(), &root.real, walk);
@@ -203,7 +209,7 @@ impl Tree {
     ) {
         directory.whole = true;
         let watched = walk.ground.watch_inner(dir);
-        self.note(watched);
+        self.note(dir, watched);
         let entries: Vec<_> = fs::read_dir(dir).into_iter().flatten().flatten().collect();
         let has_rules = entries.iter().any(|entry| entry.file_name() == ".gitignore");
         directory.rules = if has_rules { rules.enter(dir) } else { rules.clone() };
@@ -288,9 +294,11 @@ impl Tree {
         self.dirs.get(dir).is_some_and(|directory| directory.whole)
     }
 
-    fn note(&mut self, watched: Result<(), String>) {
+    fn note(&mut self, dir: &Path, watched: Result<(), String>) {
         if let Err(why) = watched {
             self.trouble.get_or_insert(why);
+            // Perhaps it is removed, or may be looked into from now on.
+            self.hooks.insert(dir.to_owned(), None);
         }
     }
 

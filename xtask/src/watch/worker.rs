@@ -5,6 +5,7 @@ use super::ground::{Ground, News, TouchKind};
 use super::tree::Tree;
 use super::{Changed, WatchReport, WatchSpec};
 use crate::clock;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, SystemTime};
@@ -38,6 +39,12 @@ pub struct Worker {
     ground: Ground,
     trees: Vec<Tree>,
     reading: bool,
+    /// The services that are not watched at all, and why.
+    refused: BTreeMap<String, String>,
+    /// Why watching itself failed, until the next `Set`.
+    broken: Option<String>,
+    /// What was last told of each service that cannot be watched.
+    told: BTreeMap<String, String>,
     report: Box<dyn Fn(WatchReport) + Send>,
 }
 
@@ -48,6 +55,9 @@ impl Worker {
             ground,
             trees: Vec::new(),
             reading: false,
+            refused: BTreeMap::new(),
+            broken: None,
+            told: BTreeMap::new(),
             report,
         }
     }
@@ -104,9 +114,7 @@ impl Worker {
                 self.start_over();
             }
             News::Broken(why) => {
-                for tree in &mut self.trees {
-                    tree.trouble.get_or_insert_with(|| why.clone());
-                }
+                self.broken.get_or_insert(why);
                 self.start_over();
             }
         }
@@ -121,6 +129,8 @@ impl Worker {
     fn set(&mut self, specs: Vec<WatchSpec>, since: SystemTime) {
         let mut old = std::mem::take(&mut self.trees);
         let mut known: Vec<Vec<String>> = Vec::new();
+        self.refused.clear();
+        self.broken = None;
         for spec in specs {
             let service = spec.service.clone();
             let shared = self.trees.iter().position(|tree| tree.serves(&spec));
@@ -129,6 +139,8 @@ impl Worker {
                 (None, Some(index)) => {
                     let mut tree = old.swap_remove(index);
                     known.push(std::mem::take(&mut tree.services));
+                    // Perhaps the limit that was in the way is higher now.
+                    tree.stale |= tree.trouble.is_some();
                     self.trees.push(tree);
                     self.trees.len() - 1
                 }
@@ -140,7 +152,7 @@ impl Worker {
                         self.trees.len() - 1
                     }
                     Err(why) => {
-                        (self.report)(WatchReport::Failed { service, why });
+                        self.refused.insert(service, why);
                         continue;
                     }
                 },
@@ -151,6 +163,7 @@ impl Worker {
         for (tree, known) in self.trees.iter_mut().zip(known) {
             let (directories, files) = tree.size();
             for service in tree.services.iter().filter(|service| !known.contains(service)).cloned() {
+                self.told.remove(&service);
                 (self.report)(WatchReport::Armed {
                     service,
                     directories,
@@ -181,15 +194,29 @@ impl Worker {
         if walked {
             self.sweep();
         }
-        for tree in &mut self.trees {
-            let Some(why) = tree.trouble.take() else { continue };
-            for service in tree.services.iter().cloned() {
-                (self.report)(WatchReport::Failed {
-                    service,
-                    why: why.clone(),
-                });
+        self.tell_troubles();
+    }
+
+    fn tell_troubles(&mut self) {
+        let mut troubles = self.refused.clone();
+        for tree in &self.trees {
+            if let Some(why) = self.broken.as_ref().or(tree.trouble.as_ref()) {
+                troubles.extend(tree.services.iter().map(|service| (service.clone(), why.clone())));
             }
         }
+        for (service, why) in troubles
+            .iter()
+            .filter(|(service, why)| self.told.get(*service) != Some(why))
+        {
+            let (service, why) = (service.clone(), why.clone());
+            (self.report)(WatchReport::Failed { service, why });
+        }
+        let watched = self.trees.iter().flat_map(|tree| &tree.services);
+        for service in watched.filter(|service| self.told.contains_key(*service) && !troubles.contains_key(*service)) {
+            let service = service.clone();
+            (self.report)(WatchReport::Mended { service });
+        }
+        self.told = troubles;
     }
 
     fn is_away(&self) -> bool {
