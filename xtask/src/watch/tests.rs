@@ -660,6 +660,24 @@ fn what_cannot_be_watched_is_told_once_and_also_when_it_is_over() {
 }
 
 #[test]
+fn a_link_to_where_nobody_may_look_is_no_trouble() {
+    let bench = unwatched(&["src/a", "closed/sub/b", "passage/sub/c"]);
+    for (dir, mode) in [("closed", 0o000), ("passage", 0o111)] {
+        fs::set_permissions(bench.at(dir), Permissions::from_mode(mode)).unwrap();
+        symlink(format!("../{dir}/sub"), bench.at("src").join(dir)).unwrap();
+    }
+    // Fails if told of trouble; nothing is closed to root, but there it must hold as well.
+    bench.watch(&["src"]);
+    bench.write("src/a", "new");
+    bench.expect(&["src/a"]);
+    bench.write("passage/sub/c", "new");
+    bench.expect(&["src/passage/c"]);
+    for dir in ["closed", "passage"] {
+        fs::set_permissions(bench.at(dir), Permissions::from_mode(0o700)).unwrap();
+    }
+}
+
+#[test]
 fn after_lost_events_everything_that_differs_is_found_and_watched_again() {
     let bench = unwatched(&["src/a", "src/b", "src/gone/c", "src/same/d"]);
     // Its events lead nowhere: all are lost.

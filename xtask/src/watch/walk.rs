@@ -26,7 +26,7 @@ enum News {
     All,
 }
 
-/// Why a way is followed.
+/// Why a way is followed: what the user named is to be watched, or else to be told of; many a link leads to where nobody may look.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
     /// The configuration names it.
@@ -130,7 +130,7 @@ impl Tree {
             }
             let mut is_settled = true;
             for Anchor { dir, hook, then } in anchors {
-                is_settled &= !self.hook(&dir, hook, Some(then), ground);
+                is_settled &= !self.hook(&dir, hook, Some(then), way, ground);
             }
             // Else again, for something may have come before its watch was set.
             if is_settled {
@@ -150,7 +150,7 @@ impl Tree {
 
     /// Sees to it that a change of `hook`, an entry of `dir`, from what it was `then` means a new walk, or any touch of it; whether
     /// `dir` was not watched for such until now.
-    fn hook(&mut self, dir: &Path, hook: PathBuf, then: Option<Standing>, ground: &mut Ground) -> bool {
+    fn hook(&mut self, dir: &Path, hook: PathBuf, then: Option<Standing>, way: Way, ground: &mut Ground) -> bool {
         let known = self.hooks.entry(hook).or_insert_with(|| then.clone());
         if *known != then {
             // It changes while we walk.
@@ -159,7 +159,7 @@ impl Tree {
         let is_new = self.anchors.insert(dir.to_owned());
         if is_new {
             let watched = ground.watch_directory(dir);
-            self.note(dir, watched);
+            self.note(dir, watched, way);
         }
         is_new
     }
@@ -168,16 +168,20 @@ impl Tree {
         if root.is_dir {
             if self.filter.passes(&root.given, true) {
                 let watched = walk.ground.watch_root(&root.real);
-                self.note(&root.real, watched);
+                self.note(&root.real, watched, Way::Configured);
+                let way = match self.spec.roots.contains(&root.given) {
+                    true => Way::Configured,
+                    false => Way::Link,
+                };
                 for dir in directories_above(&root.real, &self.spec.workspace) {
-                    self.hook(dir, dir.join(".gitignore"), None, walk.ground);
+                    self.hook(dir, dir.join(".gitignore"), None, way, walk.ground);
                 }
                 let rules = Rules::above(&root.real, &self.spec.workspace).unwrap_or_default();
                 self.walk(&root.real, rules, walk);
             }
         } else if let (Some(dir), Some(name)) = (root.real.parent(), root.real.file_name()) {
             let watched = walk.ground.watch_directory(dir);
-            self.note(dir, watched);
+            self.note(dir, watched, Way::Configured);
             let mut directory = self.dirs.remove(dir).unwrap_or_default();
             if directory.named.insert(name.to_owned()) && !directory.files.contains_key(name) {
                 self.found(&mut directory, name.to_owned(), &root.real, walk);
@@ -209,7 +213,7 @@ impl Tree {
     ) {
         directory.whole = true;
         let watched = walk.ground.watch_inner(dir);
-        self.note(dir, watched);
+        self.note(dir, watched, Way::Configured);
         let entries: Vec<_> = fs::read_dir(dir).into_iter().flatten().flatten().collect();
         let has_rules = entries.iter().any(|entry| entry.file_name() == ".gitignore");
         directory.rules = if has_rules { rules.enter(dir) } else { rules.clone() };
@@ -294,9 +298,11 @@ impl Tree {
         self.dirs.get(dir).is_some_and(|directory| directory.whole)
     }
 
-    fn note(&mut self, dir: &Path, watched: Result<(), String>) {
+    fn note(&mut self, dir: &Path, watched: Result<(), String>, way: Way) {
         if let Err(why) = watched {
-            self.trouble.get_or_insert(why);
+            if way == Way::Configured {
+                self.trouble.get_or_insert(why);
+            }
             // Perhaps it is removed, or may be looked into from now on.
             self.hooks.insert(dir.to_owned(), None);
         }
