@@ -3,10 +3,11 @@
 //! one recursive watch. Does not know which paths count.
 
 use super::arm::Armer;
+use super::hush::Hush;
 use crate::clock;
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
 use notify::{ErrorKind, Event, RecursiveMode};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -55,6 +56,7 @@ pub struct Ground {
     asked: HashMap<PathBuf, RecursiveMode>,
     /// Those that could not be watched, until somebody wants to know.
     refused: HashMap<PathBuf, notify::Error>,
+    hush: Hush,
 }
 
 impl Ground {
@@ -63,8 +65,10 @@ impl Ground {
     /// # Errors
     /// When the system gives no watcher; the text says which limit to raise.
     pub fn new(sink: impl Fn(News) + Send + 'static) -> anyhow::Result<Self> {
+        let hush = Hush::default();
+        let hushed = hush.clone();
         let handler = move |event: notify::Result<Event>| match event {
-            Ok(event) => translate(event, &sink),
+            Ok(event) => translate(event, &hushed, &sink),
             Err(error) => sink(News::Broken(explain(&error))),
         };
         let notify = notify::recommended_watcher(handler).map_err(|error| anyhow::anyhow!(explain(&error)))?;
@@ -73,6 +77,7 @@ impl Ground {
             watched: BTreeMap::new(),
             asked: HashMap::new(),
             refused: HashMap::new(),
+            hush,
         })
     }
 
@@ -81,6 +86,7 @@ impl Ground {
     /// # Errors
     /// When the system refuses; a directory that is gone meanwhile is none.
     pub fn watch_directory(&mut self, dir: &Path) -> Result<(), String> {
+        self.heed(dir);
         self.watch(dir, RecursiveMode::NonRecursive)
     }
 
@@ -101,7 +107,18 @@ impl Ground {
     /// # Errors
     /// As `watch_directory`.
     pub fn watch_inner(&mut self, dir: &Path) -> Result<(), String> {
+        self.heed(dir);
         if ONE_BY_ONE { self.watch_directory(dir) } else { Ok(()) }
+    }
+
+    /// Of these directories, as long as nobody asks for one again, only what comes and goes is told, and writes to `heeded` files.
+    pub fn hush(&self, directories: HashSet<PathBuf>, heeded: HashSet<PathBuf>) {
+        self.hush.set(directories, heeded);
+    }
+
+    /// From now on writes in `dir` are told, too.
+    pub fn heed(&self, dir: &Path) {
+        self.hush.lift(dir);
     }
 
     /// A walk will soon call `watch_inner` with `dir`: begins, without waiting.
@@ -165,7 +182,7 @@ impl Ground {
 }
 
 /// A read is no news, and dropped here, before it wakes our thread.
-fn translate(event: Event, sink: &impl Fn(News)) {
+fn translate(event: Event, hush: &Hush, sink: &impl Fn(News)) {
     if event.need_rescan() {
         sink(News::Lost);
     }
@@ -176,8 +193,15 @@ fn translate(event: Event, sink: &impl Fn(News)) {
         EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From)) => TouchKind::Gone,
         EventKind::Create(_) | EventKind::Modify(_) | EventKind::Any | EventKind::Other => TouchKind::Other,
     };
+    let is_write = matches!(
+        event.kind,
+        EventKind::Access(_) | EventKind::Modify(ModifyKind::Data(_))
+    );
     let at = clock::monotonic();
     for path in event.paths {
+        if is_write && hush.covers(&path) {
+            continue;
+        }
         sink(News::Touched(Touch { path, kind, at }));
     }
 }

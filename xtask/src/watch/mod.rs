@@ -7,6 +7,7 @@ pub mod files;
 pub mod filter;
 mod fingerprint;
 mod ground;
+mod hush;
 pub mod presence;
 mod roots;
 pub mod rules;

@@ -118,6 +118,28 @@ impl Tree {
         self.dirs.contains_key(dir) || self.anchors.contains(dir)
     }
 
+    /// The directories of which only some entries are of interest.
+    pub fn partial(&self) -> impl Iterator<Item = &PathBuf> {
+        let partial = self.dirs.iter().filter(|(_, directory)| !directory.whole);
+        self.anchors.iter().chain(partial.map(|(dir, _)| dir))
+    }
+
+    /// Whether all entries of `dir` are of interest.
+    pub fn is_whole(&self, dir: &Path) -> bool {
+        self.dirs.get(dir).is_some_and(|directory| directory.whole)
+    }
+
+    /// The files in partial directories whose content is of interest.
+    pub fn heeded(&self) -> impl Iterator<Item = PathBuf> {
+        let named = |(dir, directory): (&PathBuf, &Directory)| {
+            let names = directory.named.iter();
+            names.map(|name| dir.join(name)).collect::<Vec<_>>()
+        };
+        let rules = self.hooks.iter().filter(|(_, then)| then.is_none());
+        let rules = rules.map(|(hook, _)| hook.clone());
+        rules.chain(self.dirs.iter().flat_map(named))
+    }
+
     /// When `settle` has something to do.
     pub fn deadline(&self) -> Option<Duration> {
         if self.away {

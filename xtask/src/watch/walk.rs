@@ -156,6 +156,9 @@ impl Tree {
             // It changes while we walk.
             *known = None;
         }
+        if known.is_none() {
+            ground.heed(dir);
+        }
         let is_new = self.anchors.insert(dir.to_owned());
         if is_new {
             let watched = ground.watch_directory(dir);
@@ -292,10 +295,6 @@ impl Tree {
                 self.enter(&root, walk);
             }
         }
-    }
-
-    fn is_whole(&self, dir: &Path) -> bool {
-        self.dirs.get(dir).is_some_and(|directory| directory.whole)
     }
 
     fn note(&mut self, dir: &Path, watched: Result<(), String>, way: Way) {

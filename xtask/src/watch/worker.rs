@@ -5,7 +5,7 @@ use super::ground::{Ground, News, TouchKind};
 use super::tree::Tree;
 use super::{Changed, WatchReport, WatchSpec};
 use crate::clock;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, SystemTime};
@@ -247,5 +247,8 @@ impl Worker {
     fn sweep(&mut self) {
         let trees = &self.trees;
         self.ground.retain(|dir| trees.iter().any(|tree| tree.wants(dir)));
+        let mut hushed: HashSet<PathBuf> = trees.iter().flat_map(Tree::partial).cloned().collect();
+        hushed.retain(|dir| !trees.iter().any(|tree| tree.is_whole(dir)));
+        self.ground.hush(hushed, trees.iter().flat_map(Tree::heeded).collect());
     }
 }
