@@ -30,9 +30,12 @@ pub(super) fn run(workspace: &Workspace, args: &Wait) -> Result<u8> {
             Ok(other) => bail!("unexpected answer: {other:?}"),
             Err(error) => return Err(error.into()),
         };
-        failed.extend(failures.into_iter().map(|failure| Failure {
-            service: select::label(stack, &failure.service, several),
-            ..failure
+        failed.extend(failures.into_iter().map(|Failure { service, reason }| {
+            let service = select::label(stack, &service, several);
+            Failure {
+                reason: format!("{reason}; `cargo xtask why {service}` tells more"),
+                service,
+            }
         }));
     }
     stacks::failed(&failed).map_or(Ok(0), Err)
