@@ -379,20 +379,3 @@ fn another_worktree_that_holds_the_ports_is_named_and_can_be_replaced() {
     assert_eq!(first.stacks().len(), 0);
     assert!(!is_alive(holder));
 }
-
-#[test]
-fn a_service_that_the_table_shows_as_errored_makes_dev_fail() {
-    // Held up by `slow`, so that the table comes after its end.
-    let project = Project::new()
-        .service("web", "err 'no database' exit 3", "max_restarts = 0")
-        .service("slow", "", "min_uptime = 50");
-    project.run(&["dev", "-d"]);
-    project.wait_status("web", "errored");
-    let run = project.run(&["dev", "-d"]);
-    let is_errored = run
-        .stdout
-        .lines()
-        .any(|line| line.contains("web") && line.contains("errored"));
-    assert_eq!(run.status.success(), !is_errored, "{run}");
-    assert!(!is_errored || run.stderr.contains("error: web: gave up after"), "{run}");
-}

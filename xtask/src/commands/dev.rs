@@ -128,7 +128,7 @@ impl Session<'_> {
     fn detached(&self, connection: Connection, plan: &Plan) -> Result<u8> {
         let mut asking = connection.second()?;
         follow::receive_all(connection, follow::to(self.sender.clone()))?;
-        let Some(mut failures) = self.answer(|reply| match reply {
+        let Some(failures) = self.answer(|reply| match reply {
             Reply::Done { failures } => Ok(Some(failures)),
             Reply::Ended { .. } => bail!("the stack was stopped meanwhile"),
             _ => Ok(None),
@@ -144,8 +144,6 @@ impl Session<'_> {
         else {
             return Ok(INTERRUPTED);
         };
-        // What has given up by the time of the table has failed at once, too.
-        failures.extend(given_up(&stack, &failures));
         let services = failures.iter().map(|failure| failure.service.clone()).collect();
         asking.send(Request::Details { services })?;
         let Some(details) = self.answer(|reply| match reply {
@@ -241,17 +239,6 @@ impl follow::Launched for Session<'_> {
     fn sender(&self) -> Sender<Wake> {
         self.sender.clone()
     }
-}
-
-/// The services that have given up, apart from those that are told of already.
-fn given_up(stack: &Stack, failures: &[Failure]) -> Vec<Failure> {
-    let errored = stack.services.iter().filter(|service| service.status == "errored");
-    let new = errored.filter(|service| failures.iter().all(|failure| failure.service != service.name));
-    let failure = |service: &ServiceStatus| Failure {
-        service: service.name.clone(),
-        reason: service.reason.clone().unwrap_or_default(),
-    };
-    new.map(failure).collect()
 }
 
 /// What became of the services that did not fail and yet are not as wanted, a line each.
