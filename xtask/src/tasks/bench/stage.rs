@@ -187,6 +187,16 @@ impl<'a> Stage<'a> {
         command.spawn().context("failed to start stamp")
     }
 
+    /// The program that starts so many stamps.
+    ///
+    /// # Errors
+    /// When the workspace is gone.
+    pub fn spawner(&self, count: usize) -> Result<Command> {
+        let mut command = self.program(&self.bench.stamp)?;
+        command.arg(self.dir.join("stamps")).args(["spawn", &count.to_string()]);
+        Ok(command)
+    }
+
     /// Waits for the next stamp.
     ///
     /// # Errors

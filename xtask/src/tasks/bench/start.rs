@@ -1,9 +1,11 @@
-//! From the start of `dev` to the first act of the last service, beside a loop that spawns as many.
+//! From the start of `dev` to the first act of the last service, beside the plainest program that starts as many: both are commands, and
+//! both are timed from their own start.
 
 use super::Bench;
 use super::figures::{Row, Samples, Target, Unit};
-use super::stage::{Moment, Stage, Stamp, now};
-use anyhow::Result;
+use super::stage::{Moment, Stage, Stamp, now, signal};
+use crate::process::Signal;
+use anyhow::{Context as _, Result};
 
 const COUNTS: [(usize, usize); 2] = [(10, 15), (100, 7)];
 
@@ -19,8 +21,9 @@ fn one(bench: &Bench, count: usize, rounds: usize) -> Result<Row> {
     stage.plain_services(count, "")?;
     let (mut ours, mut floor) = (Samples::default(), Samples::default());
     for _ in 0..rounds {
+        let mut command = stage.command(&["dev", "-d"])?;
         let begun = now();
-        let mut dev = stage.command(&["dev", "-d"])?.spawn()?;
+        let mut dev = command.spawn()?;
         ours.push(last(&stage.stamps(count)?) - begun);
         dev.wait()?;
         stage.down()?;
@@ -36,14 +39,15 @@ fn one(bench: &Bench, count: usize, rounds: usize) -> Result<Row> {
 }
 
 fn spawn_all(stage: &Stage, count: usize) -> Result<f64> {
+    let mut program = stage.spawner(count)?;
     let begun = now();
-    let mut children = (0..count).map(|_| stage.spawn()).collect::<Result<Vec<_>>>()?;
-    let took = last(&stage.stamps(count)?) - begun;
-    for child in &mut children {
-        child.kill()?;
-        child.wait()?;
+    let mut program = program.spawn().context("failed to start stamp")?;
+    let stamps = stage.stamps(count)?;
+    for stamp in &stamps {
+        signal(stamp.pid, Signal::KILL)?;
     }
-    Ok(took)
+    program.wait()?;
+    Ok(last(&stamps) - begun)
 }
 
 fn last(stamps: &[Stamp]) -> Moment {
