@@ -363,7 +363,7 @@ fn a_workspace_that_was_away_for_a_moment_is_watched_again() {
 
 #[test]
 fn a_workspace_that_is_renamed_lives_on_and_says_that_nobody_watches_it() {
-    let project = watched("");
+    let project = watched("").service("talker", "out words", "min_uptime = 50");
     project.up();
     let pid = project.service_status("web")["pid"].clone();
     let root: std::path::PathBuf = project.path("").components().collect();
@@ -376,6 +376,8 @@ fn a_workspace_that_is_renamed_lives_on_and_says_that_nobody_watches_it() {
     };
     let web = there.wait("web", "says that it is lost", lost);
     assert_eq!((&web["pid"], restarts(&web)), (&pid, 0));
+    let logs = there.run(&["logs", "talker", "--no-follow"]).ok();
+    logs.prints(&["talker | words\n"]);
     there.write("src/main.rs", "// edited");
     // It would fail if anything had been made anew at the old place.
     std::fs::rename(&moved, &root).unwrap();

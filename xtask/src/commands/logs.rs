@@ -17,7 +17,7 @@ use anyhow::{Context as _, Result, bail};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use std::io::stdout;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
@@ -200,7 +200,9 @@ pub(super) fn selection(
         for service in stack.services.iter().filter(|service| names.contains(&service.name)) {
             let label = select::label(stack, &service.name, several);
             let stamp = stamp(service.log_date_format.as_deref());
-            let inputs = inputs(&label, [&service.out_log, &service.error_log], &stamp);
+            let files =
+                [&service.out_log, &service.error_log].map(|log| log.as_ref().map(|log| here(log, stack, paths)));
+            let inputs = inputs(&label, files.each_ref(), &stamp);
             let is_wanted = |input: &LogInput| streams.is_empty() || streams.contains(&input.stream);
             selection.logs.extend(inputs.filter(is_wanted));
             selection.names.push(label);
@@ -215,6 +217,13 @@ pub(super) fn selection(
         });
     }
     Ok(selection)
+}
+
+/// Where a log lies now: a workspace that was renamed has taken those of a running stack along.
+fn here(log: &Path, stack: &Stack, paths: &StackPaths) -> PathBuf {
+    let old = stack.dir.as_deref();
+    let rest = old.and_then(|old| log.strip_prefix(old).ok());
+    rest.map_or_else(|| log.to_owned(), |rest| paths.dir.join(rest))
 }
 
 /// The logs of a service: that of its stdout, and that of its stderr. Of one that is both nothing tells what came by which: it counts as
