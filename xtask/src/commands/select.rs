@@ -147,12 +147,15 @@ pub(super) fn refuse_new(workspace: &Workspace, running: &[Running], patterns: &
         Some(profile) => {
             bail!("{name} is in dev.toml, but not in the running stack; `cargo xtask dev -p {profile}` adds it")
         }
-        None => {
-            let profiles = profiles.join(", ");
-            bail!(
-                "{name} is in dev.toml, but profile {profiles} does not list it; add it there, then `cargo xtask dev -p {profiles}`"
-            )
-        }
+        None => match profiles.as_slice() {
+            [profile] => bail!(
+                "{name} is in dev.toml, but profile {profile} does not list it; add it there, then `cargo xtask dev -p {profile}`"
+            ),
+            several => bail!(
+                "{name} is in dev.toml, but no profile that runs lists it ({}); add it to one, and run `cargo xtask dev` of that",
+                several.join(", ")
+            ),
+        },
     }
 }
 
