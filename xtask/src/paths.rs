@@ -130,15 +130,22 @@ fn make_ignored(dir: &Path) -> Result<()> {
     let is_ours = |entry: fs::DirEntry| {
         let (name, path) = (entry.file_name(), entry.path());
         let name = name.to_string_lossy();
-        let is_of_a_stack = |own: &str| name.starts_with(own) || path.join(own).exists();
-        name.starts_with("saved.json") || ["logs", EVENTS_FILE].into_iter().any(is_of_a_stack)
+        name.starts_with("saved.json") || TRACES.iter().any(|trace| name.starts_with(trace)) || has_been_a_stacks(&path)
     };
-    let is_empty = fs::read_dir(dir).is_ok_and(|entries| entries.flatten().all(is_ours));
+    let is_ours_alone = fs::read_dir(dir).is_ok_and(|entries| entries.flatten().all(is_ours));
     let is_ignored = || dir.parent().is_some_and(|above| above.join(IGNORE).exists());
-    if !is_empty || is_ignored() || dir.join(IGNORE).exists() {
+    if !is_ours_alone || is_ignored() || dir.join(IGNORE).exists() {
         return Ok(());
     }
     write_atomically(&dir.join(IGNORE), b"*\n")
+}
+
+/// What every stack leaves in its directory.
+const TRACES: [&str; 2] = ["logs", EVENTS_FILE];
+
+/// Whether a stack has ever had this directory.
+pub fn has_been_a_stacks(dir: &Path) -> bool {
+    TRACES.iter().any(|trace| dir.join(trace).exists())
 }
 
 /// What keeps a directory out of version control.

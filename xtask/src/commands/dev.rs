@@ -137,6 +137,9 @@ impl Session<'_> {
             return Ok(INTERRUPTED);
         };
         asking.send(Request::Status)?;
+        let services = failures.iter().map(|failure| failure.service.clone()).collect();
+        asking.send(Request::Details { services })?;
+        // The answers come in the order of the questions.
         let Some(stack) = self.answer(|reply| match reply {
             Reply::Status(stack) => Ok(Some(*stack)),
             _ => Ok(None),
@@ -144,8 +147,6 @@ impl Session<'_> {
         else {
             return Ok(INTERRUPTED);
         };
-        let services = failures.iter().map(|failure| failure.service.clone()).collect();
-        asking.send(Request::Details { services })?;
         let Some(details) = self.answer(|reply| match reply {
             Reply::Details(details) => Ok(Some(details)),
             _ => Ok(None),

@@ -266,8 +266,7 @@ fn status_of(paths: &StackPaths, connection: &mut Connection, look: Look) -> Res
 /// What failed when a supervisor did not answer.
 pub(super) fn asked(paths: &StackPaths) -> String {
     let pid = State::read(&paths.state).map_or_else(String::new, |state| format!(" (pid {})", state.supervisor.pid));
-    let profile = paths.dir.file_name().unwrap_or_default().display();
-    format!("failed to ask the supervisor of profile {profile}{pid}")
+    format!("failed to ask the supervisor of profile {}{pid}", paths.profile())
 }
 
 /// The status of a stack; `None` when it ended meanwhile or has no plan yet.
@@ -334,8 +333,8 @@ pub(super) fn remains(paths: &StackPaths) -> Result<Option<String>> {
     )))
 }
 
-/// Ends what a supervisor and a keeper that were both killed left behind, and tells how much that was. The caller found no supervisor that answers, and holds
-/// the start lock or knows that nobody starts the stack.
+/// Ends what a supervisor and a keeper that were both killed left behind, and tells how much that was. The caller found no supervisor
+/// that answers, and holds the start lock.
 pub(super) fn clear_stale(paths: &StackPaths, tell: &dyn Fn(&str)) -> Result<()> {
     let Some(state) = State::read(&paths.state) else {
         // None, or torn: its processes, if any, cannot be told from others.

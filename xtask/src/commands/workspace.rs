@@ -1,7 +1,7 @@
 //! The workspace a command works in: `dev.toml`, the plan it resolves to, the shell it was called from.
 
 use crate::config::{Config, Problem, Problems};
-use crate::paths::{self, EVENTS_FILE, StackPaths};
+use crate::paths::{self, StackPaths};
 use crate::plan::{self, Invocation, Options, Plan, TaskPlan};
 use crate::process::scrub_cargo;
 use crate::tasks::fresh::Place;
@@ -133,11 +133,7 @@ impl Workspace {
     pub(super) fn known_profiles(&self) -> Vec<String> {
         let entries = std::fs::read_dir(&self.state_dir).into_iter().flatten().flatten();
         let mut names: Vec<String> = entries
-            .filter(|entry| {
-                ["logs", EVENTS_FILE]
-                    .iter()
-                    .any(|name| entry.path().join(name).exists())
-            })
+            .filter(|entry| paths::has_been_a_stacks(&entry.path()))
             .filter_map(|entry| entry.file_name().into_string().ok())
             .collect();
         names.sort_unstable();

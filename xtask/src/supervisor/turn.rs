@@ -51,10 +51,7 @@ impl Supervisor {
             }
             WatchReport::Failed { service, why } => {
                 let why = format!("watching failed: {why}");
-                // Where the workspace was renamed, the log would be made anew at its old place, and be in its way back.
-                if self.plan.as_ref().is_some_and(|plan| plan.workspace.is_dir()) {
-                    self.note(now.wall, Some(&service), &why);
-                }
+                self.note(now.wall, Some(&service), &why);
                 self.watch_troubles.insert(service, why);
             }
             WatchReport::Mended { service } => {
