@@ -23,6 +23,29 @@ fn a_detached_dev_returns_when_each_service_was_launched() {
 }
 
 #[test]
+fn a_dev_that_starts_nothing_leaves_nothing_of_what_it_started_ahead() {
+    let project = Project::new().service("web", "", "no_such_key = 1");
+    project.run(&["dev", "-d"]).code(1).says(&["no_such_key"]);
+    let left = project.processes();
+    assert!(left.is_empty(), "left behind: {left:#?}");
+    assert!(!project.path(".dev").exists());
+}
+
+#[test]
+fn a_dev_whose_profile_is_named_otherwise_than_expected_starts_it_all_the_same() {
+    let project = Project::new()
+        .service("web", "", "")
+        .toml("[profiles.prod]\nservices = [\"web\"]");
+    project.run(&["dev", "-d"]).ok();
+    assert_eq!(project.stacks()[0]["profile"], "prod");
+    let of_dev = project
+        .processes()
+        .into_iter()
+        .find(|process| process.command.contains(".dev dev "));
+    assert!(of_dev.is_none(), "left behind: {of_dev:#?}");
+}
+
+#[test]
 fn a_detached_dev_is_non_zero_when_a_service_failed_at_once_and_tells_the_fate_of_the_others() {
     let project = Project::new()
         .service("web", "", "min_uptime = 50")

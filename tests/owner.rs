@@ -135,6 +135,19 @@ fn a_signal_to_dev_alone_while_it_builds_ends_the_task_with_its_children() {
 }
 
 #[test]
+fn kill_9_of_a_dev_that_builds_ends_the_keeper_and_the_supervisor_that_wait_for_the_build() {
+    let (project, dev, task) = building("echo $$ > new; mv new begun; exec sleep 1000");
+    assert!(
+        project.stacks().is_empty(),
+        "nobody sees a stack before the build is done"
+    );
+    dev.signal(Signal::KILL);
+    let ours = || project.processes().into_iter().any(|process| process.is_xtask());
+    wait_until("all of ours are gone", || (!ours()).then_some(()));
+    signal(task, Signal::KILL);
+}
+
+#[test]
 fn a_second_signal_while_it_builds_kills_a_task_that_does_not_end() {
     let (project, dev, task) =
         building("trap \": > told\" TERM; echo $$ > new; mv new begun; while :; do sleep 0.1; done");

@@ -2,37 +2,23 @@
 //! whatever way, it kills what is left. It decides nothing else and waits for nothing else.
 
 use crate::paths::{Lock, StackPaths, remove_if_there};
-use crate::process;
+use crate::process::{self, Guarded};
 use anyhow::{Context as _, Result};
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How long what was killed may take to be gone.
 const GONE_LIMIT: Duration = Duration::from_secs(5);
 
-/// Guards the supervisor of one stack until it has ended and nothing of it is left.
+/// Guards the supervisor of one stack until it has ended and nothing of it is left; both begin at the word of whoever started us, and
+/// until the supervisor has begun, our stdout tells why not.
 ///
 /// # Errors
 /// When the supervisor cannot be started.
-pub fn run(state_dir: &Path, profile: &str) -> Result<()> {
-    // In a session of its own no terminal's Ctrl-C or hang-up reaches it.
-    process::new_session().context("failed to begin a session")?;
-    process::become_subreaper().context("failed to become the reaper of orphans")?;
-    let paths = StackPaths::new(state_dir, profile)?;
-    paths.make(state_dir)?;
-    let alive = Lock::take(&paths.alive)?;
-    let args = [
-        "supervisor".into(),
-        state_dir.as_os_str().to_owned(),
-        profile.into(),
-        paths.socket.clone().into(),
-    ];
-    let guard =
-        process::guard(own_program()?, &args.map(|arg: OsString| arg)).context("failed to start the supervisor")?;
-    // The client reads our stdout until the supervisor alone holds it, and closes it.
-    let null = std::fs::File::open("/dev/null").context("failed to open /dev/null")?;
-    rustix::stdio::dup2_stdout(&null).context("failed to close stdout")?;
+pub fn run(paths: &StackPaths) -> Result<()> {
+    let begun = begin(paths).inspect_err(|error| println!("{error:#}"))?;
+    let Some((guard, alive)) = begun else { return Ok(()) };
     guard.wait()?;
     while !process::is_childless() {
         let killed = process::kill_descendants().context("failed to end what the supervisor left")?;
@@ -45,6 +31,35 @@ pub fn run(state_dir: &Path, profile: &str) -> Result<()> {
     remove_if_there(&paths.socket)?;
     drop(alive);
     Ok(())
+}
+
+/// Starts the supervisor and lets it begin when we may; `None` when there is to be none.
+fn begin(paths: &StackPaths) -> Result<Option<(Guarded, Lock)>> {
+    // In a session of its own no terminal's Ctrl-C or hang-up reaches it.
+    process::new_session().context("failed to begin a session")?;
+    process::become_subreaper().context("failed to become the reaper of orphans")?;
+    let words = own_words("supervisor", paths);
+    let mut guard = process::guard(own_program()?, &words).context("failed to start the supervisor")?;
+    if !process::await_word().context("failed to await the word to begin")? {
+        return Ok(None);
+    }
+    let alive = Lock::take(&paths.alive)?;
+    guard.go().context("failed to let the supervisor begin")?;
+    // The client reads our stdout until the supervisor alone holds it, and closes it.
+    let null = std::fs::File::open("/dev/null").context("failed to open /dev/null")?;
+    rustix::stdio::dup2_stdout(&null).context("failed to close stdout")?;
+    Ok(Some((guard, alive)))
+}
+
+/// How this program is called as the keeper or the supervisor of a stack.
+pub fn own_words(role: &str, paths: &StackPaths) -> [OsString; 4] {
+    let state_dir = paths.dir.parent().unwrap_or(&paths.dir);
+    [
+        role.into(),
+        state_dir.into(),
+        paths.profile().into(),
+        paths.socket.clone().into(),
+    ]
 }
 
 /// This program; also when its file was replaced meanwhile.

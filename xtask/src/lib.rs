@@ -32,17 +32,26 @@ pub mod tasks;
 pub mod ui;
 pub mod watch;
 
+use crate::paths::StackPaths;
 use std::ffi::OsString;
 use std::path::Path;
 
 /// What this program is when it has started itself: the keeper of a stack, or its supervisor. `None` for what users type. Past the
 /// command line's parser, whose code would stay in the memory of both for as long as they live.
 pub fn run_internal(args: &[OsString]) -> Option<anyhow::Result<u8>> {
-    let done = match args {
-        [role, state_dir, profile] if role == "keeper" => keeper::run(Path::new(state_dir), profile.to_str()?),
-        [role, state_dir, profile, socket] if role == "supervisor" => {
-            supervisor::run(Path::new(state_dir), profile.to_str()?, socket.into())
-        }
+    let [role, state_dir, profile, socket] = args else {
+        return None;
+    };
+    let paths = || {
+        Some(StackPaths::with_socket(
+            Path::new(state_dir),
+            profile.to_str()?,
+            socket.into(),
+        ))
+    };
+    let done = match role.to_str()? {
+        "keeper" => keeper::run(&paths()?),
+        "supervisor" => supervisor::run(paths()?),
         _ => return None,
     };
     Some(done.map(|()| 0))

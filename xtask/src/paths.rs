@@ -88,15 +88,22 @@ impl StackPaths {
     pub fn new(state_dir: &Path, profile: &str) -> Result<Self> {
         let dir = state_dir.join(profile);
         let key = format!("{:016x}.sock", fnv1a(dir.as_os_str().as_encoded_bytes()));
-        Ok(Self {
+        let socket = runtime_dir(key.len() + 1)?.join(key);
+        Ok(Self::with_socket(state_dir, profile, socket))
+    }
+
+    /// The same, with a socket that was found a place for.
+    pub fn with_socket(state_dir: &Path, profile: &str, socket: PathBuf) -> Self {
+        let dir = state_dir.join(profile);
+        Self {
             logs: dir.join("logs"),
             events: dir.join(EVENTS_FILE),
             state: dir.join(STATE_FILE),
             starting: dir.join("starting.lock"),
             alive: dir.join("alive.lock"),
-            socket: runtime_dir(key.len() + 1)?.join(key),
+            socket,
             dir,
-        })
+        }
     }
 
     /// The name of the profile.

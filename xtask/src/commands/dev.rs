@@ -28,17 +28,18 @@ const LAST_LINES: usize = 10;
 const EARLIER_LINES: usize = 20;
 
 pub(super) fn run(workspace: &Workspace, args: Dev) -> Result<u8> {
+    let profile = if args.caddy {
+        Some("caddy")
+    } else {
+        args.profile.as_deref()
+    };
+    let ahead = starter::Ahead::start(workspace.stack(profile.unwrap_or_else(|| workspace.likely_profile())));
     let (sender, wakes) = channel();
     let followed = sender.clone();
     let interrupts = Interrupts::listen(move || {
         // The loop that listens may be over: then the command is about to end anyway.
         let _ = followed.send(Wake::Interrupted);
     })?;
-    let profile = if args.caddy {
-        Some("caddy")
-    } else {
-        args.profile.as_deref()
-    };
     let options = Options {
         only: args.only.clone(),
         except: args.except.clone(),
@@ -62,7 +63,7 @@ pub(super) fn run(workspace: &Workspace, args: Dev) -> Result<u8> {
         interrupts: &interrupts,
         build_began: began,
     };
-    session.start(&plan, &invocation, taken_ids)
+    session.start(&plan, &invocation, taken_ids, ahead)
 }
 
 /// One `dev` at work.
@@ -77,7 +78,13 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    fn start(&self, plan: &Plan, invocation: &Invocation, taken_ids: Vec<u32>) -> Result<u8> {
+    fn start(
+        &self,
+        plan: &Plan,
+        invocation: &Invocation,
+        taken_ids: Vec<u32>,
+        ahead: Option<starter::Ahead>,
+    ) -> Result<u8> {
         let up = Up {
             plan: plan.clone(),
             invocation: invocation.clone(),
@@ -87,7 +94,7 @@ impl Session<'_> {
             timeout: self.args.timeout,
             build_began: Some(self.build_began),
         };
-        let reached = starter::bring_up(self.paths, up, || {
+        let reached = starter::bring_up(self.paths, up, ahead, || {
             // One that leaves again follows nothing.
             (!self.args.detach).then(|| self.follower(plan)).transpose()
         })?;

@@ -82,6 +82,6 @@ pub(super) fn start(
         timeout: None,
         build_began,
     };
-    let reached = starter::bring_up(&paths, up, || Ok(())).context("failed to start the stack")?;
+    let reached = starter::bring_up(&paths, up, None, || Ok(())).context("failed to start the stack")?;
     Ok((reached, plan))
 }

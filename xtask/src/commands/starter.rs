@@ -4,17 +4,18 @@
 use super::stacks;
 use crate::ipc::client::{Connection, Prepared, Unanswered};
 use crate::ipc::protocol::{Reply, Request, Up};
-use crate::keeper::own_program;
+use crate::keeper::{own_program, own_words};
 use crate::lifecycle::Monotonic;
 use crate::paths::{Lock, StackPaths};
+use crate::process::{self, Detached};
 use crate::supervisor::State;
-use crate::{clock, process, ui};
+use crate::{clock, ui};
 use anyhow::{Context as _, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
 use std::cell::LazyCell;
 use std::io::{PipeReader, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long a new supervisor may take until it listens.
@@ -40,15 +41,72 @@ pub(super) struct Reached<T> {
     pub(super) before: T,
 }
 
-/// Brings a stack in line with a plan, or starts it; `before` runs when its supervisor is there, and before it has the plan.
-pub(super) fn bring_up<T>(paths: &StackPaths, up: Up, before: impl FnOnce() -> Result<T>) -> Result<Reached<T>> {
+/// A keeper and a supervisor that are started and wait for the word to begin: nobody sees anything of them before. Where there is none, they
+/// end when this is dropped.
+pub(super) struct Ahead {
+    socket: PathBuf,
+    processes: Option<Detached>,
+}
+
+impl Ahead {
+    /// Starts those of a stack that is probably wanted, where it is probably down: they come to be while `dev.toml` is read. `None` where
+    /// that is of no use, or has not worked; then they are started when it is certain.
+    pub(super) fn start(paths: Result<StackPaths>) -> Option<Self> {
+        let paths = paths.ok()?;
+        let is_down = !paths.socket.exists();
+        is_down.then(|| Self::of(&paths).ok())?
+    }
+
+    fn of(paths: &StackPaths) -> Result<Self> {
+        let processes = process::detach(own_program()?, &own_words("keeper", paths))?;
+        Ok(Self {
+            socket: paths.socket.clone(),
+            processes: Some(processes),
+        })
+    }
+
+    /// Lets them begin, and waits for the supervisor's word that it listens; `meanwhile` runs until then.
+    fn go(mut self, meanwhile: impl FnOnce()) -> Result<()> {
+        let deadline = clock::monotonic() + START_LIMIT;
+        let Some(processes) = self.processes.take() else {
+            return Ok(());
+        };
+        let stdout = processes.go();
+        meanwhile();
+        match first_line(stdout, deadline)? {
+            Some(text) if text == "ready" => Ok(()),
+            Some(text) if text.is_empty() => bail!("it ended before it said why; see supervisor.log"),
+            Some(text) => bail!("{text}"),
+            None => bail!("it has not answered for {} s", START_LIMIT.as_secs()),
+        }
+    }
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        if let Some(processes) = self.processes.take() {
+            // A command leaves nothing behind that it has not let begin. Nobody writes anything.
+            let _ = first_line(processes.dismiss(), clock::monotonic() + START_LIMIT);
+        }
+    }
+}
+
+/// Brings a stack in line with a plan, or starts it, by those that wait for that if they are its own; `before` runs when its supervisor is
+/// there, and before it has the plan.
+pub(super) fn bring_up<T>(
+    paths: &StackPaths,
+    up: Up,
+    mut ahead: Option<Ahead>,
+    before: impl FnOnce() -> Result<T>,
+) -> Result<Reached<T>> {
     let (state_dir, profile) = (up.plan.state_dir.clone(), up.plan.profile.clone());
     // A new supervisor takes its milliseconds until it listens: time enough to put the plan into words.
     let request = LazyCell::new(|| Prepared::new(Request::Up(Box::new(up))).context("failed to hand over the plan"));
     let meanwhile = || {
         LazyCell::force(&request);
     };
-    let (mut connection, mut fresh) = reach(paths, &state_dir, &profile, meanwhile)?;
+    let (mut connection, mut fresh) = reach(paths, &state_dir, &profile, &mut ahead, meanwhile)?;
+    drop(ahead);
     let before = before()?;
     let deadline = clock::monotonic() + LEAVING_LIMIT;
     let owner = loop {
@@ -67,7 +125,7 @@ pub(super) fn bring_up<T>(paths: &StackPaths, up: Up, before: impl FnOnce() -> R
                 if !is_down {
                     bail!("the stack of profile {profile} is still stopping; try again");
                 }
-                (connection, fresh) = reach(paths, &state_dir, &profile, meanwhile)?;
+                (connection, fresh) = reach(paths, &state_dir, &profile, &mut None, meanwhile)?;
             }
             Err(error) => return Err(error.into()),
         }
@@ -108,7 +166,13 @@ pub(super) fn clear(paths: &StackPaths, tell: &dyn Fn(&str)) -> Result<()> {
 }
 
 /// Connects to the stack's supervisor, and starts one when there is none; `true` when it was started. `meanwhile` runs while it starts.
-fn reach(paths: &StackPaths, state_dir: &Path, profile: &str, meanwhile: impl FnOnce()) -> Result<(Connection, bool)> {
+fn reach(
+    paths: &StackPaths,
+    state_dir: &Path,
+    profile: &str,
+    ahead: &mut Option<Ahead>,
+    meanwhile: impl FnOnce(),
+) -> Result<(Connection, bool)> {
     paths.make(state_dir)?;
     let Some(_starting) = Lock::take_within(&paths.starting, LOCK_LIMIT)? else {
         bail!(
@@ -121,27 +185,17 @@ fn reach(paths: &StackPaths, state_dir: &Path, profile: &str, meanwhile: impl Fn
         return Ok((connection, false));
     }
     stacks::clear_stale(paths, &ui::tell)?;
-    start_keeper(state_dir, profile, meanwhile).context("failed to start the supervisor")?;
+    let ahead = ahead.take().filter(|ahead| ahead.socket == paths.socket);
+    let ahead = ahead.map_or_else(|| Ahead::of(paths), Ok);
+    ahead
+        .and_then(|ahead| ahead.go(meanwhile))
+        .context("failed to start the supervisor")?;
     match Connection::open(&paths.socket)? {
         Some(connection) => Ok((connection, true)),
         None => bail!(
             "the supervisor ended right after its start; see {}",
             paths.events.display()
         ),
-    }
-}
-
-/// Starts the keeper, which starts the supervisor, and waits for its word that it listens.
-fn start_keeper(state_dir: &Path, profile: &str, meanwhile: impl FnOnce()) -> Result<()> {
-    let args = ["keeper".into(), state_dir.as_os_str().to_owned(), profile.into()];
-    let stdout = process::detach(own_program()?, &args)?;
-    let deadline = clock::monotonic() + START_LIMIT;
-    meanwhile();
-    match first_line(stdout, deadline)? {
-        Some(text) if text == "ready" => Ok(()),
-        Some(text) if text.is_empty() => bail!("it ended before it said why; see supervisor.log"),
-        Some(text) => bail!("{text}"),
-        None => bail!("it has not answered for {} s", START_LIMIT.as_secs()),
     }
 }
 

@@ -120,6 +120,11 @@ impl Workspace {
         StackPaths::new(&self.state_dir, profile)
     }
 
+    /// The profile that is probably meant where none is named, without reading all of `dev.toml`.
+    pub(super) fn likely_profile(&self) -> &str {
+        crate::config::likely_profile(&self.text)
+    }
+
     /// The profiles that may run here: those that are known to have, and those of `dev.toml`, whose files may have been removed.
     pub(super) fn possible_profiles(&self, known: &[String]) -> Vec<String> {
         let mut names = known.to_vec();

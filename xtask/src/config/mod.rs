@@ -112,6 +112,16 @@ pub fn profiles_in(text: &str) -> Vec<String> {
     names.map(|name| name.get_ref().clone().into_owned()).collect()
 }
 
+/// The profile that exists when `dev.toml` names none: all services.
+pub const IMPLICIT_PROFILE: &str = "dev";
+
+/// The profile that is meant where none is named, if `default_profile` is written as it usually is: a guess, for what may be wrong.
+pub fn likely_profile(text: &str) -> &str {
+    let mut lines = text.lines();
+    let value = lines.find_map(|line| line.strip_prefix("default_profile")?.trim_start().strip_prefix('='));
+    value.map_or(IMPLICIT_PROFILE, |value| value.trim().trim_matches(['"', '\'']))
+}
+
 /// What can be read of a text.
 fn readable(text: &str) -> toml::de::DeTable<'_> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);

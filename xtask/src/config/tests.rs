@@ -61,6 +61,21 @@ fn set(value: &str) -> EnvValue {
 }
 
 #[test]
+fn the_likely_profile_is_what_default_profile_usually_looks_like() {
+    let texts = [
+        ("", "dev"),
+        ("default_profile = \"prod\"\n", "prod"),
+        (
+            "# default_profile = \"old\"\ndefault_profile='prod' \n[services.web]",
+            "prod",
+        ),
+    ];
+    for (text, profile) in texts {
+        assert_eq!(likely_profile(text), profile, "{text}");
+    }
+}
+
+#[test]
 fn the_example_of_the_documentation_is_read() {
     let config = accepted(EXAMPLE);
     assert_eq!(config.default_profile, Some(located("dev")));

@@ -8,7 +8,7 @@ use super::cycles::{Graph, cycles, show};
 use super::nearest::did_you_mean;
 use super::problem::Report;
 use super::service::{Condition, Port};
-use super::{Config, Located, Place, Service};
+use super::{Config, IMPLICIT_PROFILE, Located, Place, Service};
 
 /// Notes every problem of a whole configuration.
 pub(super) fn validate(config: &Config, report: &Report<'_>) {
@@ -21,9 +21,6 @@ pub(super) fn validate(config: &Config, report: &Report<'_>) {
     check.dependency_cycles();
     check.ports();
 }
-
-/// The name of the profile that stands for all services when the file has no profiles.
-const IMPLICIT_PROFILE: &str = "dev";
 
 struct Check<'c> {
     config: &'c Config,

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::Stamp;
 use super::writer::{LogConfig, LogFile};
+use super::{Listings, Stamp};
 
 /// Where the supervisor writes what it does.
 pub struct EventLog {
@@ -19,10 +19,10 @@ pub struct EventLog {
 }
 
 impl EventLog {
-    /// Opens the log at `path`, which is made with its directory when it is missing, as long as there is `ground`. Never fails: what
-    /// cannot be written is dropped and counted, as with every log.
-    pub fn open(path: PathBuf, ground: Option<PathBuf>) -> EventLog {
-        let log = LogFile::open(LogConfig {
+    /// The log at `path`, which is made with its directory when it is missing, as long as there is `ground`. Never fails: what cannot
+    /// be written is dropped and counted, as with every log.
+    pub fn new(path: PathBuf, ground: Option<PathBuf>) -> EventLog {
+        let log = LogFile::new(LogConfig {
             path: Some(path),
             max_size: 1024 * 1024,
             retain: 3,
@@ -32,6 +32,11 @@ impl EventLog {
         });
         let writer = log.new_writer();
         EventLog { log, writer }
+    }
+
+    /// Opens it before there is an event.
+    pub fn open(&self) {
+        self.log.open(&mut Listings::default());
     }
 
     /// Writes that `text` happened at `at` to `service`, or to the stack.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::reader::{Follow, last};
-use super::tests::{Place, read_texts};
+use super::tests::{Place, opened, read_texts};
 use super::*;
 
 #[derive(Clone, Debug)]
@@ -49,7 +49,7 @@ struct Model {
 impl Model {
     fn new() -> Model {
         let place = Place::new();
-        let log = LogFile::open(place.config(150, false));
+        let log = opened(place.config(150, false));
         let follow = Follow::from_end(&place.selection());
         let (lines, unread) = (Vec::new(), Vec::new());
         Model {
@@ -104,7 +104,7 @@ impl Model {
             Step::Restart => {
                 self.write("\n");
                 self.take(&Step::Settle);
-                self.log = LogFile::open(self.place.config(150, false));
+                self.log = opened(self.place.config(150, false));
             }
             Step::Read => {
                 self.take(&Step::Settle);

@@ -15,7 +15,7 @@ use super::reader::{
     EventInput, Follow, Line, LineStream, LogInput, Selection, Span, all, find_last, last, last_words,
 };
 use super::structured::Level;
-use super::tests::{Place, read_all, read_texts, until};
+use super::tests::{Place, opened, read_all, read_texts, until};
 use super::*;
 use crate::clock;
 
@@ -41,7 +41,7 @@ fn texts(lines: &[Line]) -> Vec<&str> {
 #[test]
 fn a_reader_notices_an_emptied_file_even_when_it_has_grown_to_the_same_size() {
     let place = Place::new();
-    let log = LogFile::open(place.config(0, false));
+    let log = opened(place.config(0, false));
     let mut follow = Follow::from_end(&place.selection());
     for _ in 0..3 {
         log.flush_empty().unwrap();
@@ -109,12 +109,12 @@ fn lines_of_all_logs_and_events_stand_in_the_order_of_time() {
         prefix: String::new(),
     }];
     let mut follow = Follow::from_end(&selection);
-    let events = EventLog::open(path, None);
+    let events = EventLog::new(path, None);
     let logs: Vec<_> = selection
         .logs
         .iter()
         .map(|log| {
-            LogFile::open(LogConfig {
+            opened(LogConfig {
                 path: Some(log.path.clone()),
                 ..place.config(0, false)
             })
@@ -151,7 +151,7 @@ fn lines_of_all_logs_and_events_stand_in_the_order_of_time() {
 #[test]
 fn a_service_that_joins_later_is_read_from_when_the_reader_began() {
     let place = Place::new();
-    let log = LogFile::open(place.config(0, false));
+    let log = opened(place.config(0, false));
     log.append(0, b"long ago\n", Timestamp::UNIX_EPOCH);
     let mut follow = Follow::from_end(&Selection::default());
     Place::say(&log, b"since\n");
@@ -164,7 +164,7 @@ fn a_service_that_joins_later_is_read_from_when_the_reader_began() {
 #[test]
 fn what_a_service_says_between_the_question_who_there_is_and_the_first_look_is_not_missed() {
     let place = Place::new();
-    let log = LogFile::open(place.config(0, false));
+    let log = opened(place.config(0, false));
     log.append(0, b"long ago\n", Timestamp::UNIX_EPOCH);
     let asked = clock::wall();
     Place::say(&log, b"meanwhile\n");
@@ -176,7 +176,7 @@ fn what_a_service_says_between_the_question_who_there_is_and_the_first_look_is_n
 #[test]
 fn a_point_in_time_is_found_in_a_large_file_and_lines_without_a_stamp_belong_to_the_one_before() {
     let place = Place::new();
-    let log = LogFile::open(place.config(0, false));
+    let log = opened(place.config(0, false));
     let stamp = |second: i64| Timestamp::from_second(1_700_000_000 + second).unwrap();
     for second in 0..5_000 {
         log.append(0, format!("{second} {}\n", "x".repeat(100)).as_bytes(), stamp(second));
@@ -197,7 +197,7 @@ fn a_point_in_time_is_found_in_a_large_file_and_lines_without_a_stamp_belong_to_
 #[test]
 fn a_follower_loses_and_doubles_nothing_while_the_writer_rotates() {
     let place = Place::new();
-    let log = LogFile::open(place.config(600, true));
+    let log = opened(place.config(600, true));
     let total = 4_000;
     let (mut writer, ended) = Place::pump(&log);
     let flood = thread::spawn(move || {
@@ -254,14 +254,14 @@ impl Stack {
             prefix: String::new(),
         }];
         let open = |log: &LogInput| {
-            LogFile::open(LogConfig {
+            opened(LogConfig {
                 path: Some(log.path.clone()),
                 ..place.config(max_size, false)
             })
         };
         Stack {
             logs: selection.logs.iter().map(open).collect(),
-            events: EventLog::open(path, None),
+            events: EventLog::new(path, None),
             place,
             selection,
         }
@@ -487,7 +487,7 @@ fn lines_whose_stamps_say_nothing_keep_their_order_and_stand_where_their_file_en
         let mut stack = Stack::new(0);
         let own = Stamp::new(Some(format), TimeZone::UTC).unwrap();
         stack.selection.logs[0].stamp = own.clone();
-        stack.logs[0] = LogFile::open(LogConfig {
+        stack.logs[0] = opened(LogConfig {
             path: Some(stack.place.path()),
             stamp: own,
             ..stack.place.config(0, false)
@@ -512,7 +512,7 @@ fn lines_whose_stamps_say_nothing_keep_their_order_and_stand_where_their_file_en
 #[test]
 fn a_flush_under_a_flood_leaves_whole_lines_without_a_gap() {
     let place = Place::new();
-    let log = LogFile::open(place.config(30_000, true));
+    let log = opened(place.config(30_000, true));
     let (mut writer, ended) = Place::pump(&log);
     let flood = thread::spawn(move || {
         for number in 0..20_000 {

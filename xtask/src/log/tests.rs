@@ -17,6 +17,12 @@ use crate::clock;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
+pub(super) fn opened(config: LogConfig) -> Arc<LogFile> {
+    let log = LogFile::new(config);
+    log.open(&mut Listings::default());
+    log
+}
+
 pub(super) struct Place {
     pub(super) dir: tempfile::TempDir,
 }
@@ -169,7 +175,7 @@ fn a_file_name_says_whose_log_it_is_exactly() {
 #[test]
 fn every_byte_is_kept_as_it_came() {
     let place = Place::new();
-    let log = LogFile::open(place.config(0, false));
+    let log = opened(place.config(0, false));
     Place::say(
         &log,
         b"plain\n\n\xff\xfe invalid\r\n\x1b[31mred\x1b[0m\0\nno newline at the end",
@@ -190,7 +196,7 @@ fn every_byte_is_kept_as_it_came() {
 #[test]
 fn a_line_of_three_megabytes_is_kept_in_pieces_that_say_so() {
     let place = Place::new();
-    let log = LogFile::open(place.config(0, false));
+    let log = opened(place.config(0, false));
     let line: Vec<u8> = (0..3 * 1024 * 1024_u32)
         .map(|at| b'a' + u8::try_from(at % 26).unwrap())
         .collect();
@@ -213,7 +219,7 @@ fn a_line_of_three_megabytes_is_kept_in_pieces_that_say_so() {
 #[test]
 fn an_unfinished_line_is_on_disk_at_once_and_goes_on_without_a_second_stamp() {
     let place = Place::new();
-    let log = LogFile::open(place.config(0, false));
+    let log = opened(place.config(0, false));
     let (mut writer, ended) = Place::pump(&log);
     let mut follow = Follow::from_end(&place.selection());
     writer.write_all(b"password: ").unwrap();
@@ -229,7 +235,7 @@ fn an_unfinished_line_is_on_disk_at_once_and_goes_on_without_a_second_stamp() {
 #[test]
 fn dribbled_bytes_end_up_as_whole_lines() {
     let place = Place::new();
-    let log = LogFile::open(place.config(100, false));
+    let log = opened(place.config(100, false));
     let (mut writer, ended) = Place::pump(&log);
     for byte in b"one\ntwo\nthree\n".repeat(20) {
         writer.write_all(&[byte]).unwrap();
@@ -242,7 +248,7 @@ fn dribbled_bytes_end_up_as_whole_lines() {
 #[test]
 fn a_flood_is_written_in_whole_blocks_and_its_end_once_nothing_follows() {
     let place = Place::new();
-    let log = LogFile::open(place.config(0, false));
+    let log = opened(place.config(0, false));
     let flood: String = (0..4_000)
         .map(|number| format!("line {number} {}\n", "x".repeat(40)))
         .collect();
@@ -261,7 +267,7 @@ fn a_flood_is_written_in_whole_blocks_and_its_end_once_nothing_follows() {
 #[test]
 fn what_waits_of_one_writer_stands_before_what_another_writes_after_it() {
     let place = Place::new();
-    let log = LogFile::open(place.config(0, false));
+    let log = opened(place.config(0, false));
     let at = Timestamp::UNIX_EPOCH;
     log.append_part(0, b"first\nbegun", at);
     assert_eq!(place.bytes(), b"");
@@ -274,7 +280,7 @@ fn what_waits_of_one_writer_stands_before_what_another_writes_after_it() {
 #[test]
 fn a_pipe_held_by_a_grandchild_is_read_to_its_end_beside_the_next_run() {
     let place = Place::new();
-    let log = LogFile::open(place.config(0, false));
+    let log = opened(place.config(0, false));
     let (mut first, first_ended) = Place::pump(&log);
     let mut held = first.try_clone().unwrap();
     first.write_all(b"begun by the first").unwrap();
@@ -296,7 +302,7 @@ fn a_pipe_held_by_a_grandchild_is_read_to_its_end_beside_the_next_run() {
 #[test]
 fn an_observer_sees_whole_lines_until_it_has_seen_enough() {
     let place = Place::new();
-    let log = LogFile::open(place.config(0, false));
+    let log = opened(place.config(0, false));
     let (pipe, mut writer) = io::pipe().unwrap();
     let (seen, lines) = mpsc::channel();
     let observer: Observer = Box::new(move |line| {
@@ -316,7 +322,7 @@ fn an_observer_sees_whole_lines_until_it_has_seen_enough() {
 #[test]
 fn rotation_under_full_load_loses_and_doubles_nothing() {
     let place = Place::new();
-    let log = LogFile::open(place.config(64 * 1024, true));
+    let log = opened(place.config(64 * 1024, true));
     let (mut writer, ended) = Place::pump(&log);
     let lines = 60_000;
     let flood: String = (0..lines)
@@ -355,7 +361,7 @@ fn only_the_newest_rotated_files_of_this_log_stay() {
     let neighbour = place.logs().join("web-out-out.20200101T000000.000000Z.log");
     fs::create_dir_all(place.logs()).unwrap();
     fs::write(&neighbour, "of another service").unwrap();
-    let log = LogFile::open(LogConfig {
+    let log = opened(LogConfig {
         retain: 2,
         ..place.config(60, false)
     });
@@ -379,7 +385,7 @@ fn what_a_crash_left_half_done_is_finished_at_the_next_start() {
     let (lines, mut follow) = last(&place.selection(), 9).unwrap();
     assert_eq!(lines.len(), 1);
     assert_eq!(follow.take_unfinished().unwrap()[0].text, b"torn");
-    let log = LogFile::open(place.config(1000, true));
+    let log = opened(place.config(1000, true));
     until("the file is compressed", || {
         !rotated.exists() && rotated.with_extension("log.gz").exists()
     });
@@ -391,7 +397,7 @@ fn what_a_crash_left_half_done_is_finished_at_the_next_start() {
 #[test]
 fn a_flush_while_writing_leaves_no_hole_and_loses_nothing_after_it() {
     let place = Place::new();
-    let log = LogFile::open(place.config(0, false));
+    let log = opened(place.config(0, false));
     let (mut writer, ended) = Place::pump(&log);
     writer.write_all(b"before\nunfinished ").unwrap();
     until("it is written", || place.bytes().ends_with(b"unfinished "));
@@ -411,7 +417,7 @@ fn a_flush_while_writing_leaves_no_hole_and_loses_nothing_after_it() {
 #[test]
 fn a_removed_or_moved_file_or_directory_is_made_anew() {
     let place = Place::new();
-    let log = LogFile::open(place.config(0, false));
+    let log = opened(place.config(0, false));
     Place::say(&log, b"one\n");
     let say = |text: &str| {
         until("the writer has noticed", || {
@@ -437,7 +443,7 @@ fn what_a_full_disk_swallows_is_counted_and_said_once_there_is_room() {
     let place = Place::new();
     fs::create_dir_all(place.logs()).unwrap();
     std::os::unix::fs::symlink("/dev/full", place.path()).unwrap();
-    let log = LogFile::open(place.config(0, false));
+    let log = opened(place.config(0, false));
     Place::say(&log, b"lost\nlost too\n");
     assert_eq!(log.health().lost, Lost { bytes: 14, lines: 2 });
     fs::remove_file(place.path()).unwrap();
@@ -458,7 +464,7 @@ fn what_a_full_disk_swallows_is_counted_and_said_once_there_is_room() {
 fn a_directory_that_cannot_be_made_blocks_nobody() {
     let place = Place::new();
     fs::write(place.dir.path().join("dev"), "a file where the directory should be").unwrap();
-    let log = LogFile::open(place.config(0, false));
+    let log = opened(place.config(0, false));
     Place::say(&log, b"lost\n");
     assert_eq!(log.health().lost, Lost { bytes: 5, lines: 1 });
     fs::remove_file(place.dir.path().join("dev")).unwrap();
@@ -471,7 +477,7 @@ fn without_its_ground_a_log_is_not_made_anew_and_goes_on_in_the_file_that_moved_
     let place = Place::new();
     let (ground, moved) = (place.logs(), place.logs().with_extension("moved"));
     fs::create_dir_all(&ground).unwrap();
-    let log = LogFile::open(LogConfig {
+    let log = opened(LogConfig {
         ground: Some(ground.clone()),
         ..place.config(0, false)
     });
@@ -481,7 +487,7 @@ fn without_its_ground_a_log_is_not_made_anew_and_goes_on_in_the_file_that_moved_
     assert!(!ground.exists());
     let text = fs::read_to_string(moved.join(place.path().file_name().unwrap())).unwrap();
     assert!(text.contains("one") && text.contains("two"), "{text}");
-    let other = LogFile::open(LogConfig {
+    let other = opened(LogConfig {
         ground: Some(ground.clone()),
         ..place.config(0, false)
     });
@@ -491,7 +497,7 @@ fn without_its_ground_a_log_is_not_made_anew_and_goes_on_in_the_file_that_moved_
 
 #[test]
 fn a_log_that_is_not_kept_still_drains_the_pipe() {
-    let log = LogFile::open(LogConfig {
+    let log = opened(LogConfig {
         path: None,
         max_size: 0,
         retain: 0,
@@ -507,7 +513,7 @@ fn a_log_that_is_not_kept_still_drains_the_pipe() {
 #[test]
 fn a_file_of_another_owner_keeps_its_inode_through_a_flush() {
     let place = Place::new();
-    let log = LogFile::open(place.config(0, false));
+    let log = opened(place.config(0, false));
     let inode = || fs::metadata(place.path()).unwrap().ino();
     let before = inode();
     Place::say(&log, b"line\n");

@@ -5,7 +5,7 @@
 //! pause may the last bytes wait for the next: whole blocks of a file cost the system much less than parts of them.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -58,25 +58,24 @@ pub struct LogFile {
 }
 
 impl LogFile {
-    /// Opens the log, makes missing directories, and finishes what a crash left of earlier rotations. Never fails: a file that
-    /// cannot be opened is tried again with every write.
-    pub fn open(config: LogConfig) -> Arc<LogFile> {
-        Self::open_listed(config, &mut Listings::default())
-    }
-
-    /// The same for one of many logs, with the directories that are already read.
-    pub fn open_listed(config: LogConfig, listings: &mut Listings) -> Arc<LogFile> {
+    /// A log that is opened by whoever comes first: the first who writes, or [`LogFile::open`].
+    pub fn new(config: LogConfig) -> Arc<LogFile> {
         let health = Arc::new(Mutex::new(Health::default()));
-        let writer = config.path.clone().map(|path| {
-            let mut writer = Writer::new(path, config, health.clone(), listings);
-            let _ = writer.open();
-            Mutex::new(writer)
-        });
+        let path = config.path.clone();
         Arc::new(LogFile {
-            writer,
+            writer: path.map(|path| Mutex::new(Writer::new(path, config, health.clone()))),
             health,
             writers: AtomicU64::new(0),
         })
+    }
+
+    /// Opens the log, makes missing directories, and finishes what a crash left of earlier rotations; of many logs, with the
+    /// directories that are already read. Never fails: a file that cannot be opened is tried again with every write.
+    pub fn open(&self, listings: &mut Listings) {
+        if let Some(mut writer) = self.lock() {
+            writer.take_up(listings);
+            let _ = writer.open();
+        }
     }
 
     /// Goes on with other settings of rotation; the path stays what it is.
@@ -179,16 +178,17 @@ struct Writer {
     filling: Option<Timestamp>,
     /// When the file last could not be renamed.
     stuck: Option<Timestamp>,
-    kept: Kept,
+    /// Once it is known what earlier writers have left.
+    kept: Option<Kept>,
     /// What was lost since the log last said so, and why.
     unsaid: Option<(Lost, String)>,
     health: Arc<Mutex<Health>>,
 }
 
 impl Writer {
-    fn new(path: PathBuf, config: LogConfig, health: Arc<Mutex<Health>>, listings: &mut Listings) -> Writer {
+    fn new(path: PathBuf, config: LogConfig, health: Arc<Mutex<Health>>) -> Writer {
         Writer {
-            kept: Kept::take_up(&path, config.retain, config.compress, listings),
+            kept: None,
             path,
             config,
             file: None,
@@ -203,6 +203,18 @@ impl Writer {
             unsaid: None,
             health,
         }
+    }
+
+    /// What is kept of the file at the path.
+    fn take_up(&mut self, listings: &mut Listings) -> (&mut Kept, &Path) {
+        let LogConfig { retain, compress, .. } = self.config;
+        let take_up = || Kept::take_up(&self.path, retain, compress, listings);
+        (self.kept.get_or_insert_with(take_up), &self.path)
+    }
+
+    /// Waits until what is too much is gone; `false` when it was.
+    fn settle_kept(&mut self) -> bool {
+        self.kept.as_mut().is_some_and(Kept::settle)
     }
 
     /// Takes `chunk` in and writes whole blocks of the file, or counts what is lost.
@@ -250,7 +262,7 @@ impl Writer {
         // The disk may be full of this very log: before its losses are said, the oldest of it goes.
         if self.unsaid.is_some() && self.fitting(b"\n", false, at) == 0 {
             self.rotate(at)?;
-            self.kept.settle();
+            self.settle_kept();
         }
         let torn = self.open()?.torn;
         let mut head = Vec::new();
@@ -300,7 +312,7 @@ impl Writer {
             let _ = self.put(b"\n");
         }
         self.say_losses(owner, at);
-        self.kept.settle();
+        self.settle_kept();
     }
 
     fn update(&self, change: impl FnOnce(&mut Health)) {
@@ -354,7 +366,7 @@ impl Writer {
                 Err((written, error)) => {
                     done += written;
                     // The disk may have room as soon as the oldest file is gone.
-                    if !self.kept.settle() {
+                    if !self.settle_kept() {
                         return (done, Err(error));
                     }
                 }
@@ -447,7 +459,8 @@ impl Writer {
             compress,
             ..
         } = self.config;
-        match self.kept.rotate(&self.path, at, retain, compress) {
+        let (kept, path) = self.take_up(&mut Listings::default());
+        match kept.rotate(path, at, retain, compress) {
             Ok(()) => {
                 if self.stuck.take().is_some() {
                     self.update(|health| health.unrotated = None);
@@ -473,7 +486,8 @@ impl Writer {
         self.open()?.empty()?;
         // Not before it has worked: what waits is either written or counted as lost.
         self.waiting.clear();
-        self.kept.remove(&self.path);
+        let (kept, path) = self.take_up(&mut Listings::default());
+        kept.remove(path);
         self.line = None;
         self.unsaid = None;
         Ok(())

@@ -4,12 +4,9 @@
 use super::environment::{self, ReadFile, Resolved, Sources, Table};
 use super::profile::Profile;
 use super::{Dependency, Invocation, Plan, ServicePlan, TaskPlan, base_name, below};
-use crate::config::{self, Autorestart, Condition, Config, Located, Problem, Problems};
+use crate::config::{self, Autorestart, Condition, Config, IMPLICIT_PROFILE, Located, Problem, Problems};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-
-/// The profile that exists when `dev.toml` names none: all services.
-const IMPLICIT_PROFILE: &str = "dev";
 
 /// The names of all profiles; the implicit one where none is written.
 pub fn profile_names(config: &Config) -> Vec<String> {

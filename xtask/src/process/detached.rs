@@ -1,18 +1,32 @@
 //! Processes of our own that outlive or guard one another: the keeper that a command starts, the supervisor that the keeper starts.
+//!
+//! Each begins at the word of whoever started it, so that it can be started ahead: until then nobody sees anything of it, and
+//! without a word it ends.
 
 use std::ffi::OsString;
-use std::io::{self, PipeReader, PipeWriter};
+use std::io::{self, PipeReader, PipeWriter, Write as _};
 use std::path::PathBuf;
 
+/// What is written to a process that is to begin.
+const WORD: [u8; 1] = *b"\n";
+
+/// A program that outlives us, once it has our word.
+#[derive(Debug)]
+pub struct Detached {
+    word: PipeWriter,
+    stdout: PipeReader,
+}
+
 /// Starts a program that outlives us, with no terminal of ours but the read end of its stdout. It makes a session of its
-/// own first thing.
+/// own first thing, and then awaits our word.
 ///
 /// # Errors
 /// When it cannot be started.
-pub fn detach(program: PathBuf, args: &[OsString]) -> io::Result<PipeReader> {
+pub fn detach(program: PathBuf, args: &[OsString]) -> io::Result<Detached> {
+    let (its_stdin, word) = io::pipe()?;
     let (stdout, its_stdout) = io::pipe()?;
     let expression = duct::cmd(program, args)
-        .stdin_null()
+        .stdin_file(its_stdin)
         .stdout_file(its_stdout)
         .stderr_null()
         // The directory of whoever starts it may be removed while it lives.
@@ -20,7 +34,29 @@ pub fn detach(program: PathBuf, args: &[OsString]) -> io::Result<PipeReader> {
         .unchecked();
     // The handle is dropped with the child alive: duct lets it run.
     expression.start()?;
-    Ok(stdout)
+    Ok(Detached { word, stdout })
+}
+
+impl Detached {
+    /// Lets it begin, and gives what it writes to its stdout: of one that is gone already, why.
+    pub fn go(mut self) -> PipeReader {
+        let _ = self.word.write_all(&WORD);
+        self.stdout
+    }
+
+    /// Lets it end without having begun; its stdout ends when all that it started is gone.
+    pub fn dismiss(self) -> PipeReader {
+        self.stdout
+    }
+}
+
+/// Waits for the word of whoever started this process; `false` when there will be none.
+///
+/// # Errors
+/// When stdin cannot be read.
+pub fn await_word() -> io::Result<bool> {
+    let count = rustix::io::retry_on_intr(|| rustix::io::read(rustix::stdio::stdin(), &mut [0; WORD.len()]))?;
+    Ok(count > 0)
 }
 
 /// Whether this process has no child at all, not even a zombie: then a subreaper has no descendant either. Elsewhere than on
@@ -35,11 +71,11 @@ pub fn is_childless() -> bool {
 #[derive(Debug)]
 pub struct Guarded {
     handle: duct::Handle,
-    /// Never written to: its end tells the child of ours.
-    _lease: PipeWriter,
+    /// Its end tells the child of ours.
+    lease: PipeWriter,
 }
 
-/// Starts a child that reads our end from its stdin, and inherits our stdout.
+/// Starts a child that reads our word and then our end from its stdin, and inherits our stdout.
 ///
 /// # Errors
 /// When it cannot be started.
@@ -50,13 +86,21 @@ pub fn guard(program: PathBuf, args: &[OsString]) -> io::Result<Guarded> {
         .stderr_null()
         .unchecked()
         .start()?;
-    Ok(Guarded { handle, _lease: lease })
+    Ok(Guarded { handle, lease })
 }
 
 impl Guarded {
     /// Its pid.
     pub fn pid(&self) -> u32 {
         self.handle.pids().first().copied().unwrap_or_default()
+    }
+
+    /// Lets it begin.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn go(&mut self) -> io::Result<()> {
+        self.lease.write_all(&WORD)
     }
 
     /// Waits until the child has ended, however it does; in little memory, as it may take days.

@@ -96,18 +96,23 @@ struct Supervisor {
     ground: ground::Ground,
 }
 
-/// Runs the supervisor of one stack until the stack is down. Its stdin is the keeper's lease, its stdout says once that it
-/// is ready.
+/// Runs the supervisor of one stack until the stack is down. Its stdin is the keeper's lease, which lets it begin, its stdout says
+/// once that it is ready.
 ///
 /// # Errors
 /// When it cannot begin: the socket, the logs or the reaper.
-pub fn run(state_dir: &std::path::Path, profile: &str, socket: PathBuf) -> Result<()> {
-    let mut paths = StackPaths::new(state_dir, profile)?;
-    paths.socket = socket;
-    paths.make(state_dir)?;
+pub fn run(paths: StackPaths) -> Result<()> {
     let (sender, messages) = channel();
-    let mut supervisor = match Supervisor::begin(paths, sender) {
-        Ok(supervisor) => supervisor,
+    let begin = || {
+        let children = prepare(&sender)?;
+        if !process::await_word().context("failed to await the word to begin")? {
+            return Ok(None);
+        }
+        Supervisor::begin(paths, sender, children).map(Some)
+    };
+    let mut supervisor = match begin() {
+        Ok(Some(supervisor)) => supervisor,
+        Ok(None) => return Ok(()),
         Err(error) => {
             println!("{error:#}");
             return Err(error);
@@ -122,26 +127,31 @@ pub fn run(state_dir: &std::path::Path, profile: &str, socket: PathBuf) -> Resul
     Ok(())
 }
 
+/// What needs no stack: it is done before the word to begin.
+fn prepare(sender: &Sender<Message>) -> Result<Children> {
+    process::reserve_descriptors();
+    process::become_subreaper().context("failed to become the reaper of orphans")?;
+    let deaths = sender.clone();
+    let children = Children::start(move |death| send(&deaths, Message::Death(death)))
+        .context("failed to start the reaper of children")?;
+    children.keep_cgroups();
+    let signals = sender.clone();
+    crate::signal::on_termination(move || send(&signals, Message::Terminated))?;
+    Ok(children)
+}
+
 impl Supervisor {
-    fn begin(paths: StackPaths, sender: Sender<Message>) -> Result<Self> {
-        process::reserve_descriptors();
+    fn begin(paths: StackPaths, sender: Sender<Message>, children: Children) -> Result<Self> {
         // The directory that the state directory is in: the workspace, as a rule.
         let ground = paths.dir.ancestors().nth(2).map(Into::into);
-        let events = EventLog::open(paths.events.clone(), ground.clone());
+        let events = EventLog::new(paths.events.clone(), ground.clone());
         report_panics(paths.events.clone());
-        process::become_subreaper().context("failed to become the reaper of orphans")?;
-        let deaths = sender.clone();
-        let children = Children::start(move |death| send(&deaths, Message::Death(death)))
-            .context("failed to start the reaper of children")?;
-        children.keep_cgroups();
-        let signals = sender.clone();
-        crate::signal::on_termination(move || send(&signals, Message::Terminated))?;
         let keeper = sender.clone();
         std::thread::Builder::new()
             .name("keeper".to_owned())
             .stack_size(64 * 1024)
             .spawn(move || {
-                // Nothing is ever written; the end of the pipe is the end of the keeper.
+                // Nothing more is written; the end of the pipe is the end of the keeper.
                 let _ = std::io::stdin().read(&mut [0; 1]);
                 send(&keeper, Message::KeeperGone);
             })
@@ -190,6 +200,8 @@ impl Supervisor {
 
     /// The loop: wait for a message or a deadline, take everything that is there, act, answer.
     fn serve(&mut self, messages: &Receiver<Message>) {
+        // The command that started us is about to hand over its plan, and this is done meanwhile.
+        self.events.open();
         self.write_state();
         self.watch_ground();
         while !self.is_over() {
@@ -203,9 +215,9 @@ impl Supervisor {
             }
             self.tick(now);
             self.settle_trees(now);
+            self.logs.open();
             self.answer_waiters(now);
             self.write_state();
-            self.logs.end_turn();
             self.released = None;
         }
     }
@@ -301,7 +313,7 @@ fn send(sender: &Sender<Message>, message: Message) {
 /// A panic is a bug: it must be found in the log and not vanish with the closed stderr.
 fn report_panics(path: PathBuf) {
     std::panic::set_hook(Box::new(move |panic| {
-        EventLog::open(path.clone(), None).event(
+        EventLog::new(path.clone(), None).event(
             clock::wall(),
             None,
             &format!("error: the supervisor panicked: {panic}"),

@@ -15,8 +15,8 @@ pub(super) struct Logs {
     /// What the files below it are not made without: see [`LogConfig::ground`].
     ground: Option<PathBuf>,
     files: HashMap<PathBuf, (LogConfig, Arc<LogFile>)>,
-    /// The directories of logs as they were in this turn, in which many may be opened.
-    listings: log::Listings,
+    /// Those of services that were launched in this turn: they are opened together, once all are launched.
+    unopened: Vec<Arc<LogFile>>,
 }
 
 /// Looks for a pattern in each line of both streams until it is found once.
@@ -62,7 +62,7 @@ impl Logs {
         Self {
             ground,
             files: HashMap::new(),
-            listings: log::Listings::default(),
+            unopened: Vec::new(),
         }
     }
 
@@ -91,9 +91,10 @@ impl Logs {
         Ok(())
     }
 
-    /// What was read for the logs opened in this turn is old in the next.
-    pub(super) fn end_turn(&mut self) {
-        self.listings = log::Listings::default();
+    /// Opens those that are new.
+    pub(super) fn open(&mut self) {
+        let mut listings = log::Listings::default();
+        self.unopened.drain(..).for_each(|file| file.open(&mut listings));
     }
 
     fn file(&mut self, plan: &ServicePlan, path: Option<PathBuf>) -> Arc<LogFile> {
@@ -113,7 +114,7 @@ impl Logs {
                 .clone()
                 .filter(|ground| path.as_ref().is_some_and(|path| path.starts_with(ground))),
         };
-        let Some(path) = path else { return LogFile::open(config) };
+        let Some(path) = path else { return LogFile::new(config) };
         if let Some((known, file)) = self.files.get_mut(&path) {
             if *known != config {
                 file.configure(config.clone());
@@ -121,7 +122,8 @@ impl Logs {
             }
             return file.clone();
         }
-        let file = LogFile::open_listed(config.clone(), &mut self.listings);
+        let file = LogFile::new(config.clone());
+        self.unopened.push(file.clone());
         self.files.insert(path, (config, file.clone()));
         file
     }
