@@ -106,6 +106,9 @@ pub fn state_dir(text: &str) -> Option<String> {
 
 /// The names of the profiles of a text, as far as it can be read, for the same reason.
 pub fn profiles_in(text: &str) -> Vec<String> {
+    if !text.contains("profiles") {
+        return Vec::new();
+    }
     let table = readable(text);
     let profiles = table.get("profiles").and_then(|profiles| profiles.get_ref().as_table());
     let names = profiles.into_iter().flat_map(|profiles| profiles.keys());
