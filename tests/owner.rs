@@ -148,6 +148,28 @@ fn kill_9_of_a_dev_that_builds_ends_the_keeper_and_the_supervisor_that_wait_for_
 }
 
 #[test]
+fn a_keeper_that_is_killed_while_it_waits_for_the_build_is_replaced() {
+    for victim in ["keeper", "supervisor"] {
+        let project = Project::new()
+            .service("web", "", "build = \"slow\"")
+            .toml("[tasks.slow]\nscript = \"PUPPET\"\nargs = \"pid begun wait-for go exit 0\"");
+        let dev = project.start(&["dev", "-d"]);
+        project.pid_in("begun");
+        let is_it = |command: &str| command.split(' ').nth(1) == Some(victim);
+        let victim = project
+            .processes()
+            .into_iter()
+            .find(|process| process.is_xtask() && is_it(&process.command));
+        let victim = victim.expect("one waits").pid;
+        signal(victim, Signal::KILL);
+        wait_gone(victim);
+        project.write("go", "");
+        dev.wait().ok();
+        assert_eq!(project.service_status("web")["status"], "online");
+    }
+}
+
+#[test]
 fn a_second_signal_while_it_builds_kills_a_task_that_does_not_end() {
     let (project, dev, task) =
         building("trap \": > told\" TERM; echo $$ > new; mv new begun; while :; do sleep 0.1; done");

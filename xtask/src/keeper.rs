@@ -38,13 +38,18 @@ fn begin(paths: &StackPaths) -> Result<Option<(Guarded, Lock)>> {
     // In a session of its own no terminal's Ctrl-C or hang-up reaches it.
     process::new_session().context("failed to begin a session")?;
     process::become_subreaper().context("failed to become the reaper of orphans")?;
-    let words = own_words("supervisor", paths);
-    let mut guard = process::guard(own_program()?, &words).context("failed to start the supervisor")?;
+    let start =
+        || process::guard(own_program()?, &own_words("supervisor", paths)).context("failed to start the supervisor");
+    let mut guard = start()?;
     if !process::await_word().context("failed to await the word to begin")? {
         return Ok(None);
     }
     let alive = Lock::take(&paths.alive)?;
-    guard.go().context("failed to let the supervisor begin")?;
+    if guard.go().is_err() {
+        // Somebody has ended it meanwhile; or it has said why it cannot begin, and the next one will, too.
+        guard = start()?;
+        guard.go().context("failed to let the supervisor begin")?;
+    }
     // The client reads our stdout until the supervisor alone holds it, and closes it.
     let null = std::fs::File::open("/dev/null").context("failed to open /dev/null")?;
     rustix::stdio::dup2_stdout(&null).context("failed to close stdout")?;

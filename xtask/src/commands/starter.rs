@@ -45,7 +45,7 @@ pub(super) struct Reached<T> {
 /// end when this is dropped.
 pub(super) struct Ahead {
     socket: PathBuf,
-    processes: Option<Detached>,
+    processes: Detached,
 }
 
 impl Ahead {
@@ -61,19 +61,21 @@ impl Ahead {
         let processes = process::detach(own_program()?, &own_words("keeper", paths))?;
         Ok(Self {
             socket: paths.socket.clone(),
-            processes: Some(processes),
+            processes,
         })
+    }
+
+    /// Whether they can begin: nothing is told before the word but why not.
+    fn is_waiting(&self) -> bool {
+        matches!(first_line(self.processes.stdout(), Monotonic::ZERO), Ok(None))
     }
 
     /// Lets them begin, and waits for the supervisor's word that it listens; `meanwhile` runs until then.
     fn go(mut self, meanwhile: impl FnOnce()) -> Result<()> {
         let deadline = clock::monotonic() + START_LIMIT;
-        let Some(processes) = self.processes.take() else {
-            return Ok(());
-        };
-        let stdout = processes.go();
+        self.processes.go();
         meanwhile();
-        match first_line(stdout, deadline)? {
+        match first_line(self.processes.stdout(), deadline)? {
             Some(text) if text == "ready" => Ok(()),
             Some(text) if text.is_empty() => bail!("it ended before it said why; see supervisor.log"),
             Some(text) => bail!("{text}"),
@@ -84,9 +86,9 @@ impl Ahead {
 
 impl Drop for Ahead {
     fn drop(&mut self) {
-        if let Some(processes) = self.processes.take() {
-            // A command leaves nothing behind that it has not let begin. Nobody writes anything.
-            let _ = first_line(processes.dismiss(), clock::monotonic() + START_LIMIT);
+        // A command leaves nothing behind that it has not let begin.
+        if self.processes.dismiss() {
+            let _ = first_line(self.processes.stdout(), clock::monotonic() + START_LIMIT);
         }
     }
 }
@@ -185,7 +187,10 @@ fn reach(
         return Ok((connection, false));
     }
     stacks::clear_stale(paths, &ui::tell)?;
-    let ahead = ahead.take().filter(|ahead| ahead.socket == paths.socket);
+    // Somebody may have ended them meanwhile.
+    let ahead = ahead
+        .take()
+        .filter(|ahead| ahead.socket == paths.socket && ahead.is_waiting());
     let ahead = ahead.map_or_else(|| Ahead::of(paths), Ok);
     ahead
         .and_then(|ahead| ahead.go(meanwhile))
@@ -200,11 +205,11 @@ fn reach(
 }
 
 /// The first line that comes out of a pipe, or what has come until its end; `None` when there is none by the deadline.
-fn first_line(mut pipe: PipeReader, deadline: Monotonic) -> Result<Option<String>> {
+fn first_line(mut pipe: &PipeReader, deadline: Monotonic) -> Result<Option<String>> {
     let mut text = Vec::new();
     loop {
         let left = Timespec::try_from(deadline.saturating_sub(clock::monotonic()))?;
-        let mut fds = [PollFd::new(&pipe, PollFlags::IN)];
+        let mut fds = [PollFd::new(pipe, PollFlags::IN)];
         if retry_on_intr(|| poll(&mut fds, Some(&left)))? == 0 {
             return Ok(None);
         }

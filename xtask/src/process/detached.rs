@@ -13,7 +13,8 @@ const WORD: [u8; 1] = *b"\n";
 /// A program that outlives us, once it has our word.
 #[derive(Debug)]
 pub struct Detached {
-    word: PipeWriter,
+    /// Until it was let begin, or end.
+    word: Option<PipeWriter>,
     stdout: PipeReader,
 }
 
@@ -34,19 +35,26 @@ pub fn detach(program: PathBuf, args: &[OsString]) -> io::Result<Detached> {
         .unchecked();
     // The handle is dropped with the child alive: duct lets it run.
     expression.start()?;
+    let word = Some(word);
     Ok(Detached { word, stdout })
 }
 
 impl Detached {
-    /// Lets it begin, and gives what it writes to its stdout: of one that is gone already, why.
-    pub fn go(mut self) -> PipeReader {
-        let _ = self.word.write_all(&WORD);
-        self.stdout
+    /// Lets it begin. Of one that is gone already, its stdout tells.
+    pub fn go(&mut self) {
+        if let Some(mut word) = self.word.take() {
+            let _ = word.write_all(&WORD);
+        }
     }
 
-    /// Lets it end without having begun; its stdout ends when all that it started is gone.
-    pub fn dismiss(self) -> PipeReader {
-        self.stdout
+    /// Lets it end if it was not let begin; then its stdout ends when all that it started is gone.
+    pub fn dismiss(&mut self) -> bool {
+        self.word.take().is_some()
+    }
+
+    /// What it writes.
+    pub fn stdout(&self) -> &PipeReader {
+        &self.stdout
     }
 }
 
