@@ -32,6 +32,24 @@ fn a_dev_that_starts_nothing_leaves_nothing_of_what_it_started_ahead() {
 }
 
 #[test]
+fn what_dev_leaves_running_holds_nothing_that_the_shell_has_opened() {
+    let project = Project::new().service("web", "", "");
+    // `cat` reads until nobody holds the third descriptor any more.
+    let line = "exec 7> held; XTASK dev -d 3>&1 >/dev/null | cat; echo ended";
+    let shown = Terminal::run_shell(&project, line).shown();
+    assert!(shown.contains("ended"), "{shown:?}");
+    for process in project.processes() {
+        let held: Vec<_> = std::fs::read_dir(format!("/proc/{}/fd", process.pid))
+            .unwrap()
+            .flatten()
+            .filter_map(|entry| std::fs::read_link(entry.path()).ok())
+            .filter(|target| target.ends_with("held"))
+            .collect();
+        assert!(held.is_empty(), "{process:?} holds {held:?}");
+    }
+}
+
+#[test]
 fn a_dev_whose_profile_is_named_otherwise_than_expected_starts_it_all_the_same() {
     let project = Project::new()
         .service("web", "", "")

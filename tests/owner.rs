@@ -148,24 +148,60 @@ fn kill_9_of_a_dev_that_builds_ends_the_keeper_and_the_supervisor_that_wait_for_
 }
 
 #[test]
-fn a_keeper_that_is_killed_while_it_waits_for_the_build_is_replaced() {
-    for victim in ["keeper", "supervisor"] {
+fn a_keeper_or_a_supervisor_that_is_ended_while_it_waits_for_the_build_is_replaced() {
+    for (verb, by) in [
+        ("keeper", Signal::KILL),
+        ("supervisor", Signal::KILL),
+        ("supervisor", Signal::TERM),
+    ] {
         let project = Project::new()
             .service("web", "", "build = \"slow\"")
             .toml("[tasks.slow]\nscript = \"PUPPET\"\nargs = \"pid begun wait-for go exit 0\"");
         let dev = project.start(&["dev", "-d"]);
         project.pid_in("begun");
-        let is_it = |command: &str| command.split(' ').nth(1) == Some(victim);
-        let victim = project
-            .processes()
-            .into_iter()
-            .find(|process| process.is_xtask() && is_it(&process.command));
-        let victim = victim.expect("one waits").pid;
-        signal(victim, Signal::KILL);
+        let is_it = |command: &str| command.split(' ').nth(1) == Some(verb);
+        let waiting = || {
+            let mut processes = project.processes().into_iter();
+            processes.find(|process| process.is_xtask() && is_it(&process.command))
+        };
+        let victim = wait_until("one waits", waiting).pid;
+        signal(victim, by);
         wait_gone(victim);
         project.write("go", "");
         dev.wait().ok();
         assert_eq!(project.service_status("web")["status"], "online");
+    }
+}
+
+#[test]
+fn a_suspended_supervisor_that_waits_for_a_build_that_fails_is_ended_with_it() {
+    let project = Project::new()
+        .service("web", "", "build = \"slow\"")
+        .toml("[tasks.slow]\nscript = \"PUPPET\"\nargs = \"pid begun wait-for go exit 3\"");
+    let dev = project.start(&["dev", "-d"]);
+    project.pid_in("begun");
+    let waiting = || {
+        let mut processes = project.processes().into_iter();
+        processes.find(|process| process.is_xtask() && process.command.contains(" supervisor "))
+    };
+    signal(wait_until("one waits", waiting).pid, Signal::STOP);
+    project.write("go", "");
+    dev.wait().code(1).says(&["task slow failed"]);
+    let left = project.processes();
+    assert!(left.is_empty(), "left behind: {left:#?}");
+}
+
+#[test]
+fn a_ctrl_c_that_meets_the_end_of_the_stack_is_no_error() {
+    for _ in 0..5 {
+        let project = web(free_port());
+        let dev = project.start(&["dev"]);
+        project.wait_ready("web");
+        dev.signal(Signal::STOP);
+        project.run(&["stop"]).ok();
+        dev.signal(Signal::INT);
+        dev.signal(Signal::CONT);
+        dev.wait().ok();
     }
 }
 

@@ -3,13 +3,17 @@
 
 use crate::paths::{Lock, StackPaths, remove_if_there};
 use crate::process::{self, Guarded};
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// How long what was killed may take to be gone.
 const GONE_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long the keeper of the stack before may take to be gone; whoever started us waits no longer.
+const ALIVE_LIMIT: Duration = Duration::from_secs(9);
 
 /// Guards the supervisor of one stack until it has ended and nothing of it is left; both begin at the word of whoever started us, and
 /// until the supervisor has begun, our stdout tells why not.
@@ -17,7 +21,10 @@ const GONE_LIMIT: Duration = Duration::from_secs(5);
 /// # Errors
 /// When the supervisor cannot be started.
 pub fn run(paths: &StackPaths) -> Result<()> {
-    let begun = begin(paths).inspect_err(|error| println!("{error:#}"))?;
+    let begun = begin(paths).inspect_err(|error| {
+        // Who started it may be gone.
+        let _ = writeln!(std::io::stdout(), "{error:#}");
+    })?;
     let Some((guard, alive)) = begun else { return Ok(()) };
     guard.wait()?;
     while !process::is_childless() {
@@ -35,6 +42,7 @@ pub fn run(paths: &StackPaths) -> Result<()> {
 
 /// Starts the supervisor and lets it begin when we may; `None` when there is to be none.
 fn begin(paths: &StackPaths) -> Result<Option<(Guarded, Lock)>> {
+    process::close_inherited();
     // In a session of its own no terminal's Ctrl-C or hang-up reaches it.
     process::new_session().context("failed to begin a session")?;
     process::become_subreaper().context("failed to become the reaper of orphans")?;
@@ -42,9 +50,16 @@ fn begin(paths: &StackPaths) -> Result<Option<(Guarded, Lock)>> {
         || process::guard(own_program()?, &own_words("supervisor", paths)).context("failed to start the supervisor");
     let mut guard = start()?;
     if !process::await_word().context("failed to await the word to begin")? {
+        // Stopped or not, it has done nothing yet.
+        guard.kill().context("failed to end the supervisor")?;
         return Ok(None);
     }
-    let alive = Lock::take(&paths.alive)?;
+    let Some(alive) = Lock::take_within(&paths.alive, ALIVE_LIMIT)? else {
+        bail!(
+            "the keeper of the stack before still holds {}; it may be suspended: continue or end it",
+            paths.alive.display()
+        );
+    };
     if guard.go().is_err() {
         // Somebody has ended it meanwhile; or it has said why it cannot begin, and the next one will, too.
         guard = start()?;

@@ -185,7 +185,7 @@ impl<B: Launched> Following<'_, B> {
             Ok(Reply::Done { failures }) => {
                 self.tell(self.by.launched(&failures));
                 if !failures.is_empty() {
-                    self.asking.send(Request::Status)?;
+                    self.ask(Request::Status)?;
                     self.failed = failures;
                 }
             }
@@ -258,7 +258,7 @@ impl<B: Launched> Following<'_, B> {
                     .tell(format!("stopping {}; Ctrl-C again kills at once", self.profile));
             }
             2 => {
-                self.asking.send(Request::Kill)?;
+                self.ask(Request::Kill)?;
                 self.teller.tell(format!("killing {}", self.profile));
             }
             _ => bail!(
@@ -286,12 +286,20 @@ impl<B: Launched> Following<'_, B> {
         Ok(None)
     }
 
+    /// Asks the supervisor. That of one that has ended meanwhile is heard from the thread that receives: how it has.
+    fn ask(&mut self, request: Request) -> Result<()> {
+        match self.asking.send(request) {
+            Ok(()) | Err(Unanswered::Closed) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Has the stack stopped, which from now on owes signs of life.
     fn leave(&mut self) -> Result<()> {
         if !self.is_leaving {
             self.is_leaving = true;
             self.silent_at = Some(clock::monotonic() + SILENCE);
-            self.asking.send(Request::Leave)?;
+            self.ask(Request::Leave)?;
         }
         Ok(())
     }

@@ -21,6 +21,9 @@ use std::time::Duration;
 /// How long a new supervisor may take until it listens.
 const START_LIMIT: Duration = Duration::from_secs(10);
 
+/// How long those that were started in vain may take until they are gone.
+const DISMISS_LIMIT: Duration = Duration::from_secs(1);
+
 /// How long another command may take to start the stack: it clears what an earlier one left, and starts the supervisor.
 const LOCK_LIMIT: Duration = Duration::from_secs(20);
 
@@ -86,9 +89,9 @@ impl Ahead {
 
 impl Drop for Ahead {
     fn drop(&mut self) {
-        // A command leaves nothing behind that it has not let begin.
+        // A command leaves nothing behind that it has not let begin, but for what is suspended: that ends when it goes on.
         if self.processes.dismiss() {
-            let _ = first_line(self.processes.stdout(), clock::monotonic() + START_LIMIT);
+            let _ = first_line(self.processes.stdout(), clock::monotonic() + DISMISS_LIMIT);
         }
     }
 }

@@ -7,6 +7,9 @@ use std::ffi::OsString;
 use std::io::{self, PipeReader, PipeWriter, Write as _};
 use std::path::PathBuf;
 
+/// The first descriptor after stderr.
+const FIRST_INHERITED: i32 = 3;
+
 /// What is written to a process that is to begin.
 const WORD: [u8; 1] = *b"\n";
 
@@ -56,6 +59,14 @@ impl Detached {
     pub fn stdout(&self) -> &PipeReader {
         &self.stdout
     }
+}
+
+/// Closes every descriptor but stdin, stdout and stderr: what the shell has opened (a lock, the pipe of `$(…)`) is not held by what
+/// outlives the command. To be called first of all.
+#[expect(unsafe_code, reason = "descriptors are closed by their numbers")]
+pub fn close_inherited() {
+    // SAFETY: Nothing in this process owns any of them: it has just begun and opened none itself.
+    unsafe { close_fds::close_open_fds(FIRST_INHERITED, &[]) };
 }
 
 /// Waits for the word of whoever started this process; `false` when there will be none.
@@ -109,6 +120,14 @@ impl Guarded {
     /// When it is gone.
     pub fn go(&mut self) -> io::Result<()> {
         self.lease.write_all(&WORD)
+    }
+
+    /// Kills the child and waits for its end.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn kill(&self) -> io::Result<()> {
+        self.handle.kill()
     }
 
     /// Waits until the child has ended, however it does; in little memory, as it may take days.

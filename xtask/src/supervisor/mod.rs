@@ -114,12 +114,12 @@ pub fn run(paths: StackPaths) -> Result<()> {
         Ok(Some(supervisor)) => supervisor,
         Ok(None) => return Ok(()),
         Err(error) => {
-            println!("{error:#}");
+            // Who started it may be gone.
+            let _ = writeln!(std::io::stdout(), "{error:#}");
             return Err(error);
         }
     };
-    println!("ready");
-    std::io::stdout().flush().ok();
+    let _ = writeln!(std::io::stdout(), "ready");
     let null = std::fs::File::open("/dev/null").context("failed to open /dev/null")?;
     rustix::stdio::dup2_stdout(&null).context("failed to close stdout")?;
     supervisor.serve(&messages);
@@ -135,8 +135,6 @@ fn prepare(sender: &Sender<Message>) -> Result<Children> {
     let children = Children::start(move |death| send(&deaths, Message::Death(death)))
         .context("failed to start the reaper of children")?;
     children.keep_cgroups();
-    let signals = sender.clone();
-    crate::signal::on_termination(move || send(&signals, Message::Terminated))?;
     Ok(children)
 }
 
@@ -146,6 +144,9 @@ impl Supervisor {
         let ground = paths.dir.ancestors().nth(2).map(Into::into);
         let events = EventLog::new(paths.events.clone(), ground.clone());
         report_panics(paths.events.clone());
+        // Not before the word: until then a signal ends it, and the keeper starts another.
+        let signals = sender.clone();
+        crate::signal::on_termination(move || send(&signals, Message::Terminated))?;
         let keeper = sender.clone();
         std::thread::Builder::new()
             .name("keeper".to_owned())

@@ -1,6 +1,6 @@
 //! The pages of our own code in memory: most are needed at the start and at work, few at rest.
 //!
-//! The only module with unsafe code: the system takes an address.
+//! Unsafe code: the system takes an address.
 
 use std::fs;
 use std::ptr;
