@@ -648,6 +648,19 @@ fn raw_puts_long_lines_together_and_unfinished_ones_are_shown() {
 }
 
 #[test]
+fn a_prompt_is_shown_however_busy_the_others_are() {
+    let project = Project::new()
+        .toml("[services.ask]\nscript = \"PUPPET\"\nargs = [\"part\", \"Continue? \"]\nmin_uptime = 50")
+        .toml("[services.busy]\nscript = \"sh\"\nargs = ['-c', 'while :; do echo x; sleep 0.02; done']")
+        .toml("[services.dots]\nscript = \"sh\"\nargs = ['-c', 'while :; do printf .; sleep 0.3; done']")
+        .toml("[profiles.dev]\nservices = [\"ask\", \"busy\", \"dots\"]");
+    let dev = project.start(&["dev"]);
+    dev.wait_for("Continue? ");
+    dev.press_ctrl_c();
+    dev.wait().ok();
+}
+
+#[test]
 fn who_follows_chosen_lines_sees_a_line_once_it_is_whole() {
     let project = Project::new().service(
         "web",

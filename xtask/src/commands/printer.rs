@@ -128,19 +128,19 @@ impl Follower {
             self.grace.limit(now)
         };
         let stays = self.print_until(limit)?;
-        let mut unfinished = if self.style.shows_unfinished() && !self.follow.is_filtered() {
-            self.follow.unfinished()
-        } else {
-            0
-        };
-        if stays.is_none() && unfinished > 0 && self.grace.shows_unfinished(now) {
-            let lines = self.follow.take_unfinished().context("failed to read the logs")?;
-            self.show(&lines)?;
-            self.begun
-                .extend(lines.into_iter().map(|line| (line.service, line.stream)));
-            unfinished = 0;
+        if !self.style.shows_unfinished() || self.follow.is_filtered() {
+            self.grace.left(stays, &[], now);
+            return Ok(());
         }
-        self.grace.left(stays, unfinished, now);
+        let is_quiet = |log, size| self.grace.shows_unfinished(log, size, now);
+        let lines = self.follow.take_unfinished(is_quiet);
+        let lines = lines.context("failed to read the logs")?;
+        if !lines.is_empty() {
+            self.show(&lines)?;
+        }
+        self.begun
+            .extend(lines.into_iter().map(|line| (line.service, line.stream)));
+        self.grace.left(stays, &self.follow.unfinished(), now);
         Ok(())
     }
 
@@ -148,8 +148,8 @@ impl Follower {
     fn print_rest(&mut self) -> Result<()> {
         self.join_new();
         self.print_until(None)?;
-        let unfinished = self.follow.take_unfinished().context("failed to read the logs")?;
-        self.show(&unfinished)
+        let unfinished = self.follow.take_unfinished(|_, _| true);
+        self.show(&unfinished.context("failed to read the logs")?)
     }
 
     /// Waits until there may be something to print.

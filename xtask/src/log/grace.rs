@@ -20,8 +20,8 @@ const QUIET: Duration = Duration::from_secs(1);
 pub struct Grace {
     /// The first line that was found and not shown, and when it will be.
     held: Option<(Timestamp, Duration)>,
-    /// Bytes of unfinished lines, and when they will have been quiet long enough.
-    unfinished: Option<(usize, Duration)>,
+    /// Bytes of the unfinished line of each log, and when it will have been quiet long enough.
+    unfinished: Vec<Option<(usize, Duration)>>,
 }
 
 impl Grace {
@@ -34,8 +34,9 @@ impl Grace {
         }
     }
 
-    /// Takes note of what a look at `now` has left: the stamp of the first line that stays, and bytes of unfinished lines.
-    pub fn left(&mut self, first: Option<Timestamp>, unfinished: usize, now: Now) {
+    /// Takes note of what a look at `now` has left: the stamp of the first line that stays, and bytes of the unfinished line of each
+    /// log, in an order that stays.
+    pub fn left(&mut self, first: Option<Timestamp>, unfinished: &[usize], now: Now) {
         self.held = first.map(|stamp| {
             let wait = Duration::try_from(
                 stamp.duration_since(now.wall) + SignedDuration::try_from(GRACE).unwrap_or_default(),
@@ -46,22 +47,27 @@ impl Grace {
                 Some(_) | None => (stamp, due),
             }
         });
-        self.unfinished = match self.unfinished {
-            _ if unfinished == 0 => None,
-            Some((before, due)) if before == unfinished => Some((before, due)),
-            Some(_) | None => Some((unfinished, now.monotonic + QUIET)),
-        };
+        self.unfinished.resize(unfinished.len(), None);
+        for (known, size) in self.unfinished.iter_mut().zip(unfinished) {
+            *known = match *known {
+                _ if *size == 0 => None,
+                // One that was due and stays all the same is not asked for without end.
+                Some((before, due)) if before == *size && due > now.monotonic => Some((before, due)),
+                Some(_) | None => Some((*size, now.monotonic + QUIET)),
+            };
+        }
     }
 
-    /// Whether unfinished lines are to be shown at `now`.
-    pub fn shows_unfinished(&self, now: Now) -> bool {
-        self.unfinished.is_some_and(|(_, due)| due <= now.monotonic)
+    /// Whether the unfinished line of so many bytes of a log is to be shown at `now`. What other logs hold does not matter: it is younger.
+    pub fn shows_unfinished(&self, log: usize, size: usize, now: Now) -> bool {
+        let known = self.unfinished.get(log).copied().flatten();
+        known.is_some_and(|(before, due)| before == size && due <= now.monotonic)
     }
 
     /// When to look again although nothing has changed.
     pub fn deadline(&self) -> Option<Duration> {
-        // Unfinished lines come after those that are held, so they wait for them, too.
-        self.held.map(|(_, due)| due).or(self.unfinished.map(|(_, due)| due))
+        let unfinished = self.unfinished.iter().flatten().map(|(_, due)| *due);
+        unfinished.chain(self.held.map(|(_, due)| due)).min()
     }
 }
 
@@ -84,7 +90,7 @@ mod tests {
     fn a_line_is_shown_when_it_has_waited_and_never_needs_two_looks() {
         let mut grace = Grace::default();
         assert_eq!(grace.deadline(), None);
-        grace.left(Some(stamp(950)), 0, at(1000));
+        grace.left(Some(stamp(950)), &[], at(1000));
         let due = grace.deadline().unwrap();
         assert_eq!(due, Duration::from_millis(1050));
         let then = at(u64::try_from(due.as_millis()).unwrap());
@@ -96,25 +102,37 @@ mod tests {
         let mut grace = Grace::default();
         for millis in [1000, 1040, 1080] {
             assert!(grace.limit(at(millis)).is_some());
-            grace.left(Some(stamp(9_999_999)), 0, at(millis));
+            grace.left(Some(stamp(9_999_999)), &[], at(millis));
         }
         assert_eq!(grace.deadline(), Some(Duration::from_millis(1100)));
         assert_eq!(grace.limit(at(1100)), None);
     }
 
     #[test]
-    fn an_unfinished_line_is_shown_when_it_is_quiet() {
+    fn an_unfinished_line_is_shown_when_it_is_quiet_whatever_the_others_do() {
         let mut grace = Grace::default();
-        grace.left(None, 3, at(1000));
-        grace.left(None, 5, at(1500));
-        grace.left(None, 5, at(2400));
-        grace.left(Some(stamp(2600)), 5, at(2600));
-        assert_eq!(grace.deadline(), Some(Duration::from_millis(2700)), "no look in vain");
-        grace.left(None, 5, at(2400));
-        assert!(!grace.shows_unfinished(at(2400)));
+        grace.left(None, &[3, 0], at(1000));
+        grace.left(None, &[5, 0], at(1500));
         assert_eq!(grace.deadline(), Some(Duration::from_millis(2500)));
-        assert!(grace.shows_unfinished(at(2500)));
-        grace.left(None, 0, at(2500));
+        grace.left(Some(stamp(2350)), &[5, 7], at(2400));
+        assert_eq!(
+            grace.deadline(),
+            Some(Duration::from_millis(2450)),
+            "the held one comes first"
+        );
+        assert!(!grace.shows_unfinished(0, 5, at(2499)));
+        assert!(grace.shows_unfinished(0, 5, at(2500)));
+        assert!(!grace.shows_unfinished(0, 6, at(2500)), "it has grown");
+        assert!(!grace.shows_unfinished(1, 7, at(2500)));
+        grace.left(None, &[0, 7], at(2500));
+        assert_eq!(grace.deadline(), Some(Duration::from_millis(3400)));
+        grace.left(None, &[0, 7, 0], at(3500));
+        assert_eq!(
+            grace.deadline(),
+            Some(Duration::from_millis(4500)),
+            "no look without end"
+        );
+        grace.left(None, &[0, 0, 0], at(3600));
         assert_eq!(grace.deadline(), None);
     }
 }

@@ -273,17 +273,19 @@ impl Follow {
         self.tails.iter().any(Tail::is_filtered)
     }
 
-    /// How many bytes of unfinished lines were found.
-    pub fn unfinished(&self) -> usize {
-        self.tails.iter().map(Tail::unfinished).sum()
+    /// How many bytes of an unfinished line were found in each log; a log that joins comes last.
+    pub fn unfinished(&self) -> Vec<usize> {
+        self.tails.iter().map(Tail::unfinished).collect()
     }
 
-    /// The unfinished lines at the ends of the files, once [`Follow::read_new`] gives nothing, for example a prompt; what comes to such
-    /// a line later is a line of its own.
-    pub fn take_unfinished(&mut self) -> io::Result<Vec<Line>> {
+    /// The unfinished lines at the ends of the files, for example a prompt, where no whole line comes before them and `wanted` says so of
+    /// the log and its bytes; what comes to such a line later is a line of its own.
+    pub fn take_unfinished(&mut self, wanted: impl Fn(usize, usize) -> bool) -> io::Result<Vec<Line>> {
         let mut lines = Vec::new();
-        for tail in &mut self.tails {
-            lines.extend(tail.take_unfinished()?);
+        for (log, tail) in self.tails.iter_mut().enumerate() {
+            if wanted(log, tail.unfinished()) {
+                lines.extend(tail.take_unfinished()?);
+            }
         }
         lines.sort_by_key(|line| line.stamp);
         Ok(lines)

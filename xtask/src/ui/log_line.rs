@@ -202,6 +202,10 @@ fn structured_text(line: &Line, mut fields: Map<String, Value>, options: &Render
         };
         shown_text(text.as_bytes(), options, into);
     }
+    if into.len() == begin && stack.is_none() {
+        // It says nothing else: a blank row would hide that it was written at all.
+        return plain_text(&line.text, options, into);
+    }
     for row in stack.iter().flat_map(|stack| stack.lines()) {
         row_below(line, options, into);
         shown_text(row.as_bytes(), options, into);
@@ -446,6 +450,14 @@ mod tests {
                     "{shown:?}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn a_structured_line_that_says_nothing_else_is_no_blank_row() {
+        for text in ["{}", "{\"msg\":\"\"}", "{\"time\":\"2026-12-24T18:00:00Z\"}"] {
+            let shown = shown(&line(LineStream::Out, text.as_bytes()), &options(true, false));
+            assert_eq!(shown, format!("09:15:02.123 web    | {text}\n"));
         }
     }
 

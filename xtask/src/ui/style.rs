@@ -2,7 +2,8 @@
 
 use super::log_line::{self, RenderOptions};
 use crate::log::line::CONTINUES;
-use crate::log::record::{End, Line};
+use crate::log::record::{End, Line, LineStream};
+use std::collections::HashMap;
 
 /// How log lines are shown.
 pub enum Style {
@@ -42,18 +43,39 @@ impl Style {
     /// The lines as bytes to be printed.
     pub fn render(&self, lines: &[Line]) -> Vec<u8> {
         let mut text = Vec::new();
-        for line in lines {
-            match self {
-                Self::People(options) => log_line::render(line, options, &mut text),
-                Self::Json => {
+        match self {
+            Self::People(options) => lines.iter().for_each(|line| log_line::render(line, options, &mut text)),
+            Self::Json => {
+                for line in lines {
                     text.extend_from_slice(log_line::json(line).to_string().as_bytes());
                     text.push(b'\n');
                 }
-                Self::Raw => raw(line, &mut text),
             }
+            Self::Raw if lines.iter().any(|line| line.end == End::Continues) => {
+                together(lines).for_each(|line| raw(line, &mut text));
+            }
+            Self::Raw => lines.iter().for_each(|line| raw(line, &mut text)),
         }
         text
     }
+}
+
+/// The lines, but with the pieces of a long one next to each other, where others were written in between.
+fn together(lines: &[Line]) -> impl Iterator<Item = &Line> {
+    let mut wholes: Vec<Vec<&Line>> = Vec::new();
+    let mut begun: HashMap<(&str, LineStream), usize> = HashMap::new();
+    for line in lines {
+        let log = (&*line.service, line.stream);
+        let place = begun.remove(&log).unwrap_or_else(|| {
+            wholes.push(Vec::new());
+            wholes.len() - 1
+        });
+        wholes[place].push(line);
+        if line.end == End::Continues {
+            begun.insert(log, place);
+        }
+    }
+    wholes.into_iter().flatten()
 }
 
 fn raw(line: &Line, into: &mut Vec<u8>) {
@@ -64,5 +86,38 @@ fn raw(line: &Line, into: &mut Vec<u8>) {
         }
         End::Continues => into.extend_from_slice(line.text.strip_suffix(CONTINUES).unwrap_or(&line.text)),
         End::Open => into.extend_from_slice(&line.text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::Timestamp;
+
+    #[test]
+    fn raw_puts_the_pieces_of_a_long_line_together_whoever_writes_in_between() {
+        let line = |service: &str, text: &str, end| Line {
+            stamp: Timestamp::UNIX_EPOCH,
+            service: service.into(),
+            stream: LineStream::Out,
+            text: text.into(),
+            end,
+        };
+        let piece = |service, text: &str| {
+            let text = format!("{text}{}", String::from_utf8_lossy(CONTINUES));
+            line(service, &text, End::Continues)
+        };
+        let lines = [
+            line("b", "first", End::Newline),
+            piece("a", "1"),
+            line("b", "between", End::Newline),
+            piece("c", "x"),
+            piece("a", "2"),
+            line("a", "3", End::Newline),
+            line("c", "y", End::Newline),
+            line("a", "next", End::Newline),
+        ];
+        let text = String::from_utf8(Style::Raw.render(&lines)).unwrap();
+        assert_eq!(text, "first\n123\nbetween\nxy\nnext\n");
     }
 }
