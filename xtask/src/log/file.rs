@@ -20,6 +20,8 @@ pub(super) struct Open {
     pub(super) regular: bool,
     /// It ends within a line that nobody will continue.
     pub(super) torn: bool,
+    /// There may be room laid aside beyond its end.
+    reserved: bool,
 }
 
 /// What became of an open file while nobody looked.
@@ -45,6 +47,7 @@ impl Open {
             size: metadata.len(),
             regular: metadata.is_file(),
             torn: false,
+            reserved: false,
         };
         open.torn = open.ends_within_a_line();
         Ok(open)
@@ -61,6 +64,8 @@ impl Open {
                 Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => written += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Others share the room, and what is laid aside beyond the end may be all that is left of it.
+                Err(error) if is_full(&error) && self.give_back() => {}
                 Err(error) => break Err(error),
             }
         };
@@ -74,11 +79,23 @@ impl Open {
         result.map_err(|error| (written, error))
     }
 
-    /// Makes ready for a file that soon has this many bytes.
-    pub(super) fn reserve(&self, size: u64) {
+    /// Makes ready for a file that soon has this many bytes; what of it is not used is given back at the latest when the file is closed.
+    pub(super) fn reserve(&mut self, size: u64) {
         if self.regular {
-            system::reserve(&self.file, size);
+            self.reserved = system::reserve(&self.file, size);
         }
+    }
+
+    /// Gives back the room beyond the end; `false` where none was laid aside.
+    pub(super) fn give_back(&mut self) -> bool {
+        let reserved = std::mem::take(&mut self.reserved);
+        if reserved {
+            // Cutting a file to the length it has frees just that, on whatever file system. The length is asked for because others may
+            // have appended. What cannot be freed goes with the file.
+            let length = self.file.metadata().map(|metadata| metadata.len());
+            let _ = length.and_then(|length| self.file.set_len(length));
+        }
+        reserved
     }
 
     /// Compares the file with what lies at `path` now.
@@ -104,6 +121,7 @@ impl Open {
     pub(super) fn empty(&mut self) -> io::Result<()> {
         if self.regular {
             self.file.set_len(0)?;
+            self.reserved = false;
         }
         self.size = 0;
         self.torn = false;
@@ -118,4 +136,15 @@ impl Open {
         }
         last != *b"\n"
     }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
+/// Whether there was no room for what was to be written.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

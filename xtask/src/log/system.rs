@@ -16,16 +16,30 @@ pub(super) fn enlarge_pipe(pipe: &OwnedFd) {
     let _ = rustix::pipe::fcntl_setpipe_size(pipe, PIPE_SIZE);
 }
 
-/// Has the file system lay aside room for a file that is about to become so large, where it can: then writing it takes less time. The
-/// file's length stays what it is.
+/// Of the room that a file system has left, what is laid aside is at most one part in so many: the rest is for everybody else.
 #[cfg(target_os = "linux")]
-pub(super) fn reserve(file: &File, bytes: u64) {
-    let _ = rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes);
+const PARTS: u64 = 4;
+
+/// Has the file system lay aside room for a file that is about to become so large, where it can and has plenty: then writing it takes
+/// less time. The file's length stays what it is. `true` when there may be room to give back.
+#[cfg(target_os = "linux")]
+pub(super) fn reserve(file: &File, bytes: u64) -> bool {
+    let Ok(system) = rustix::fs::fstatvfs(file) else {
+        return false;
+    };
+    let is_plenty = system.f_bavail.saturating_mul(system.f_frsize) / PARTS >= bytes;
+    if is_plenty {
+        // Where it fails it may have come part of the way.
+        let _ = rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes);
+    }
+    is_plenty
 }
 
 /// Room comes with the writing here.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn reserve(_: &File, _: u64) {}
+pub(super) fn reserve(_: &File, _: u64) -> bool {
+    false
+}
 
 /// Pipes have one size here.
 #[cfg(not(target_os = "linux"))]

@@ -264,6 +264,42 @@ fn a_flood_is_written_in_whole_blocks_and_its_end_once_nothing_follows() {
     assert_eq!(last, b"and an unfinished");
 }
 
+/// Bytes that a flood leaves laid aside beyond the end of any of its files after `rest`, but for the block that each ends in; none where
+/// nothing is ever laid aside.
+fn laid_aside_after(rest: impl FnOnce(&LogFile, Timestamp)) -> Option<u64> {
+    let place = Place::new();
+    let max_size = 1024 * 1024;
+    let log = opened(place.config(max_size, false));
+    let path = place.path();
+    let beyond = |path: &Path| {
+        let metadata = fs::metadata(path).unwrap();
+        (metadata.blocks() * 512).saturating_sub(metadata.len().next_multiple_of(metadata.blksize()))
+    };
+    let at = Timestamp::UNIX_EPOCH;
+    // Short of its full size by a line that does not fit.
+    let line = [&b"x".repeat(60_000)[..], b"\n"].concat();
+    for _ in 0..40 {
+        log.append_part(0, &line, at);
+    }
+    let is_laid_aside = beyond(&path) > max_size / 4;
+    rest(&log, at);
+    let files: Vec<_> = fs::read_dir(place.logs())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    assert!(files.len() > 2, "{files:?}");
+    is_laid_aside.then(|| files.iter().map(|file| beyond(file)).sum())
+}
+
+#[test]
+fn what_was_laid_aside_for_a_flood_is_given_back_when_it_ends_or_rests_or_becomes_a_trickle() {
+    let none = |left: Option<u64>| assert_eq!(left.unwrap_or(0), 0);
+    none(laid_aside_after(|log, at| log.finish(0, at)));
+    none(laid_aside_after(LogFile::release));
+    none(laid_aside_after(|log, at| assert!(log.append(0, b"a line\n", at))));
+    none(laid_aside_after(|log, at| assert!(log.say_losses(0, at))));
+}
+
 #[test]
 fn what_waits_of_one_writer_stands_before_what_another_writes_after_it() {
     let place = Place::new();

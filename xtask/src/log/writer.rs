@@ -109,6 +109,8 @@ impl LogFile {
         self.change(|log| {
             log.append(writer, chunk, at);
             log.settle(at);
+            // Who reads so little at a time is no flood, and may not come back to give it back.
+            log.give_back();
         })
     }
 
@@ -125,22 +127,27 @@ impl LogFile {
 
     /// Says what was lost, if that is possible by now; `false` when it is not.
     pub(super) fn say_losses(&self, writer: u64, at: Timestamp) -> bool {
-        self.change(|log| log.say_losses(writer, at))
+        self.change(|log| {
+            log.say_losses(writer, at);
+            log.give_back();
+        })
     }
 
-    /// Ends the unfinished line of `writer`, whose stream has ended, and gives its memory back.
+    /// Ends the unfinished line of `writer`, whose stream has ended, and gives its memory and its room on the disk back.
     pub(super) fn finish(&self, writer: u64, at: Timestamp) {
         if let Some(mut log) = self.lock() {
             log.finish(writer, at);
             log.waiting = Vec::new();
+            log.give_back();
         }
     }
 
-    /// Gives memory back when a stream has become quiet.
+    /// Gives memory and room on the disk back when a stream has become quiet.
     pub(super) fn release(&self, at: Timestamp) {
         if let Some(mut log) = self.lock() {
             log.settle(at);
             log.waiting = Vec::new();
+            log.give_back();
         }
     }
 
@@ -404,6 +411,13 @@ impl Writer {
         match self.file.as_mut() {
             Some(open) => open.append(bytes),
             None => Err((0, io::ErrorKind::NotFound.into())),
+        }
+    }
+
+    /// Gives back the room that was laid aside for a flood.
+    fn give_back(&mut self) {
+        if let Some(open) = self.file.as_mut() {
+            open.give_back();
         }
     }
 
