@@ -361,6 +361,31 @@ fn flush_makes_missing_directories_and_one_that_cannot_be_emptied_keeps_no_other
 }
 
 #[test]
+fn flush_of_a_running_stack_names_each_file_it_cannot_empty_and_empties_the_others() {
+    let project = Project::new()
+        .service("bad", "err oops", "min_uptime = 50\nout_file = \"dir\"")
+        .service(
+            "worse",
+            "out here",
+            "min_uptime = 50\nout_file = \"other\"\nerror_file = \"er\"",
+        );
+    for dir in ["dir", "other", "er"] {
+        fs::create_dir(project.path(dir)).unwrap();
+    }
+    project.up();
+    let log = ".dev/dev/logs/bad-error.log";
+    wait_until("the line is there", || project.read(log).contains("oops").then_some(()));
+    let [dir, other, er] =
+        ["dir", "other", "er"].map(|dir| format!("cannot empty log file {}: ", project.path(dir).display()));
+    let named = [format!("bad: {dir}"), format!("worse: {other}"), format!("worse: {er}")];
+    project
+        .run(&["flush"])
+        .code(1)
+        .says(&named.each_ref().map(String::as_str));
+    assert_eq!(project.read(log), "");
+}
+
+#[test]
 fn a_flood_is_complete_rotated_and_pruned() {
     let keys = "max_size = \"64K\"\nretain = 3\ncompress = true\nmin_uptime = 50";
     let project = Project::new().service("web", "flood 20000 pid flooded", keys).service(

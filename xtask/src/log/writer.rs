@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 
 use super::Stamp;
-use super::archive::Listings;
+use super::archive::{self, Listings};
 use super::file::{Found, Open};
 use super::kept::Kept;
 use super::line;
@@ -85,10 +85,13 @@ impl LogFile {
         }
     }
 
-    /// Empties the file, or makes it anew when it is missing; the rotated ones go. Nothing written after it is lost.
+    /// Empties the file, or makes it anew when it is missing; the rotated ones go. Nothing written after it is lost. Errors name the
+    /// file.
     pub fn flush_empty(&self) -> io::Result<()> {
         let Some(mut writer) = self.lock() else { return Ok(()) };
-        writer.empty()?;
+        writer
+            .empty()
+            .map_err(|error| archive::context(&error, "empty", &writer.path))?;
         writer.update(|health| *health = Health::default());
         Ok(())
     }

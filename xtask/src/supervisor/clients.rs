@@ -267,12 +267,10 @@ impl Supervisor {
             .collect();
         let mut failures = Vec::new();
         for plan in plans {
-            if let Err(error) = self.logs.flush(&plan) {
-                failures.push(Failure {
-                    service: plan.name,
-                    reason: format!("failed to empty its logs: {error}"),
-                });
-            }
+            failures.extend(self.logs.flush(&plan).into_iter().map(|error| Failure {
+                service: plan.name.clone(),
+                reason: error.to_string(),
+            }));
         }
         self.clients.send(client, &Reply::Done { failures });
     }

@@ -83,12 +83,10 @@ impl Logs {
         pumps.into_iter().flatten().collect()
     }
 
-    /// Empties the logs of a service.
-    pub(super) fn flush(&mut self, plan: &ServicePlan) -> std::io::Result<()> {
-        for path in [&plan.out_file, &plan.error_file] {
-            self.file(plan, path.clone()).flush_empty()?;
-        }
-        Ok(())
+    /// Empties the logs of a service; returns what could not be emptied, and why. One that cannot keeps no other from it.
+    pub(super) fn flush(&mut self, plan: &ServicePlan) -> Vec<std::io::Error> {
+        let files = own_files(plan).map(|path| self.file(plan, Some(path.clone())).flush_empty());
+        files.filter_map(Result::err).collect()
     }
 
     /// Opens those that are new.
@@ -131,11 +129,7 @@ impl Logs {
     /// How the logs of a service fare: what is wrong with them now, and what they have lost.
     pub(super) fn health(&self, plan: &ServicePlan) -> (Option<String>, Lost) {
         let (mut troubles, mut lost) = (Vec::new(), Lost::default());
-        let error_file = plan
-            .error_file
-            .iter()
-            .filter(|path| plan.out_file.as_ref() != Some(path));
-        for path in plan.out_file.iter().chain(error_file) {
+        for path in own_files(plan) {
             let Some((_, file)) = self.files.get(path) else {
                 continue;
             };
@@ -146,4 +140,11 @@ impl Logs {
         }
         ((!troubles.is_empty()).then(|| troubles.join("; ")), lost)
     }
+}
+
+/// The log files of a service, each once: both streams may go into one.
+fn own_files(plan: &ServicePlan) -> impl Iterator<Item = &PathBuf> {
+    let out_file = plan.out_file.as_ref();
+    let error_file = plan.error_file.as_ref().filter(|path| out_file != Some(path));
+    out_file.into_iter().chain(error_file)
 }
