@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use crate::support::{Project, Running, wait_until, xtask};
 
@@ -383,6 +383,32 @@ fn flush_of_a_running_stack_names_each_file_it_cannot_empty_and_empties_the_othe
         .code(1)
         .says(&named.each_ref().map(String::as_str));
     assert_eq!(project.read(log), "");
+}
+
+#[test]
+fn one_file_by_two_paths_has_one_writer_that_tears_no_line() {
+    let words = "part begun wait-for go err oops";
+    let both = |out: &str, error: &str| format!("min_uptime = 50\nout_file = {out:?}\nerror_file = {error:?}");
+    let project = Project::new()
+        .service("dirs", words, &both("real/made/x.log", "link/made/x.log"))
+        .service("files", words, &both("y.log", "to-y.log"));
+    fs::create_dir(project.path("real")).unwrap();
+    symlink("real", project.path("link")).unwrap();
+    symlink("y.log", project.path("to-y.log")).unwrap();
+    project.up();
+    let logs = ["real/made/x.log", "y.log"];
+    let wait_for = |end: &str| logs.map(|log| wait_until(log, || project.read(log).ends_with(end).then_some(())));
+    wait_for(" begun");
+    project.write("go", "");
+    wait_for(" oops\n");
+    for log in logs {
+        let text = project.read(log);
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(
+            matches!(lines[..], [first, _] if first.ends_with(" begun [xtask: line continues]")),
+            "{text}"
+        );
+    }
 }
 
 #[test]

@@ -81,6 +81,23 @@ pub(super) fn real(log: &Path) -> PathBuf {
     path
 }
 
+/// The one path of the file at `log`, by whatever links it is reached, also while there is none or no directory for it yet.
+pub fn canonical(log: &Path) -> PathBuf {
+    let log = real(log);
+    let mut missing = Vec::new();
+    for ancestor in directory(&log).ancestors() {
+        match fs::canonicalize(ancestor) {
+            Ok(mut path) => {
+                path.extend(missing.into_iter().rev());
+                path.extend(log.file_name());
+                return path;
+            }
+            Err(_) => missing.extend(ancestor.file_name()),
+        }
+    }
+    log
+}
+
 /// The names in directories of logs, each read once: a hundred logs that are opened together lie in one directory.
 #[derive(Debug, Default)]
 pub struct Listings(HashMap<PathBuf, Vec<String>>);

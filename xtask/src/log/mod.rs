@@ -41,7 +41,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-pub use archive::{Listings, empty};
+pub use archive::{Listings, canonical, empty};
 pub use compress::finish_compressing;
 pub use events::EventLog;
 pub use losses::{Health, Lost};

@@ -6,15 +6,18 @@ use jiff::tz::TimeZone;
 use regex::bytes::Regex;
 use std::collections::HashMap;
 use std::io::PipeReader;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The log files of all services, by path.
+/// The log files of all services.
 pub(super) struct Logs {
     /// What the files below it are not made without: see [`LogConfig::ground`].
     ground: Option<PathBuf>,
+    /// By path as it is configured: what a path stands for may change, and must not change who writes to it.
     files: HashMap<PathBuf, (LogConfig, Arc<LogFile>)>,
+    /// By canonical path, the configured path by which that file was met first: two writers of one file would tear each other's lines.
+    met: HashMap<PathBuf, PathBuf>,
     /// Those of services that were launched in this turn: they are opened together, once all are launched.
     unopened: Vec<Arc<LogFile>>,
 }
@@ -62,6 +65,7 @@ impl Logs {
         Self {
             ground,
             files: HashMap::new(),
+            met: HashMap::new(),
             unopened: Vec::new(),
         }
     }
@@ -120,19 +124,43 @@ impl Logs {
             }
             return file.clone();
         }
-        let file = LogFile::new(config.clone());
-        self.unopened.push(file.clone());
+        let file = self.met_before(&path).unwrap_or_else(|| {
+            let file = LogFile::new(config.clone());
+            self.unopened.push(file.clone());
+            file
+        });
         self.files.insert(path, (config, file.clone()));
+        file
+    }
+
+    /// The file at a path that is new, when it has a writer by another path.
+    fn met_before(&mut self, path: &Path) -> Option<Arc<LogFile>> {
+        let canonical = log::canonical(path);
+        // A link may lead elsewhere by now.
+        let other = self
+            .met
+            .get(&canonical)
+            .filter(|other| log::canonical(other) == canonical);
+        let file = other
+            .and_then(|other| self.files.get(other))
+            .map(|(_, file)| file.clone());
+        if file.is_none() {
+            self.met.insert(canonical, path.to_owned());
+        }
         file
     }
 
     /// How the logs of a service fare: what is wrong with them now, and what they have lost.
     pub(super) fn health(&self, plan: &ServicePlan) -> (Option<String>, Lost) {
         let (mut troubles, mut lost) = (Vec::new(), Lost::default());
+        let mut last = None;
         for path in own_files(plan) {
             let Some((_, file)) = self.files.get(path) else {
                 continue;
             };
+            if last.replace(file).is_some_and(|last| Arc::ptr_eq(last, file)) {
+                continue;
+            }
             let health = file.health();
             lost = lost.plus(health.lost);
             let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
