@@ -315,6 +315,57 @@ fn a_damaged_archive_is_said_in_the_place_of_what_it_held() {
 }
 
 #[test]
+fn a_rotated_file_that_cannot_be_read_is_said_in_its_place_and_hides_no_other() {
+    let project = Project::new().service("web", "", "").service("api", "", "");
+    let error_log = ".dev/dev/logs/web-error.log";
+    let rotated = |year: u16| format!(".dev/dev/logs/web-error.{year}0103T000000.000000Z.log");
+    project.write(&rotated(2019), "2019-01-02T00:00:00.000000Z oldest\n");
+    // Of these two only the second cannot even be opened, by nobody at all.
+    fs::create_dir(project.path(&rotated(2020))).unwrap();
+    let circle = project.path(&rotated(2021));
+    std::os::unix::fs::symlink(&circle, &circle).unwrap();
+    project.write(&rotated(2022), "2022-01-02T00:00:00.000000Z old\n");
+    project.write(error_log, "2023-01-02T00:00:00.000000Z new\n");
+    project.write(".dev/dev/logs/api-error.log", "2018-01-02T00:00:00.000000Z other\n");
+    let is_whole = |shown: &str| {
+        let damage = |year| {
+            format!(
+                "[xtask: cannot read a rotated log file to its end: {}: ",
+                project.path(&rotated(year)).display()
+            )
+        };
+        let expected = [
+            "other".into(),
+            "oldest".into(),
+            damage(2020),
+            damage(2021),
+            "old".into(),
+            "new".into(),
+        ];
+        let lines: Vec<&str> = shown.lines().collect();
+        assert_eq!(lines.len(), expected.len(), "{shown}");
+        for (line, expected) in lines.iter().zip(&expected) {
+            let (_, text) = line.split_once(" ! ").unwrap_or(("", line));
+            assert!(text.starts_with(expected), "{line} is not {expected}");
+        }
+    };
+    for args in [
+        &["logs", "--no-follow", "-n", "100"] as &[&str],
+        &["logs", "--no-follow", "--since", "2017-01-01T00:00:00Z"],
+        &["errors", "-n", "100"],
+        &["errors", "--since", "2017-01-01T00:00:00Z"],
+    ] {
+        is_whole(&project.run(&[args, &["-p", "dev"]].concat()).ok().stdout);
+    }
+    for args in [&["-n", "100"] as &[&str], &["--since", "2017-01-01T00:00:00Z"]] {
+        let logs = project.start(&[&["logs", "--raw", "-p", "dev"], args].concat());
+        logs.wait_for("new");
+        logs.press_ctrl_c();
+        is_whole(&logs.wait().stdout);
+    }
+}
+
+#[test]
 fn the_last_words_of_a_run_stand_before_the_news_of_its_end() {
     let keys = "restart_delay = 0\nmax_restarts = 1000";
     let project = Project::new().service("web", "wait-for go count runs err 'last words' exit 3", keys);

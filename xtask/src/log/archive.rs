@@ -34,6 +34,11 @@ pub(super) fn context(error: &io::Error, verb: &str, path: &Path) -> io::Error {
     )
 }
 
+/// `error` with the name of the rotated file it came from.
+pub(super) fn named(error: &io::Error, path: &Path) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
 /// Whether there is no such file; also where something else stands in the place of its directory.
 pub(super) fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
@@ -51,16 +56,21 @@ pub(super) fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 /// Opens the file that lies at `log`; none where there is none that can be read: nothing, another user's, or a directory, a pipe, a
 /// device. One log that cannot be read keeps nobody from the others. Never blocks.
 pub(super) fn readable(log: &Path) -> io::Result<Option<File>> {
-    let mut options = OpenOptions::new();
-    options.read(true);
-    options.custom_flags(i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0));
-    match options.open(log) {
+    match at_once(log) {
         Ok(file) => Ok(file.metadata()?.is_file().then_some(file)),
         Err(error) if is_absent(&error) || error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
         // A socket.
         Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => Ok(None),
         Err(error) => Err(context(&error, "open", log)),
     }
+}
+
+/// Opens what lies at `path` for reading, and does not wait for who writes to it where it is a pipe.
+fn at_once(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    options.custom_flags(i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0));
+    options.open(path)
 }
 
 /// The name of the file at `path`.
@@ -241,7 +251,15 @@ pub(super) fn remove_rotated(log: &Path) {
 }
 
 /// A rotated file, open for reading.
-pub(super) enum Rotated {
+pub(super) struct Rotated {
+    /// Where it lay.
+    pub(super) path: PathBuf,
+    /// What is in it.
+    pub(super) content: Content,
+}
+
+/// What is in a rotated file.
+pub(super) enum Content {
     /// Not compressed (yet).
     Plain(File),
     /// Compressed; reads as its content.
@@ -249,26 +267,42 @@ pub(super) enum Rotated {
 }
 
 impl Rotated {
-    /// Opens what `log` became when it was rotated at `stamp`; none when it has been removed.
+    /// Opens what `log` became when it was rotated at `stamp`; none when it has been removed. Errors name the file, also those of reading.
     pub(super) fn open(log: &Path, stamp: Timestamp) -> io::Result<Option<Rotated>> {
-        let plain = plain_path(log, stamp);
+        let path = plain_path(log, stamp);
         // The compressed file appears before the plain one goes, so one of the two is always there until both are removed.
-        if let Some(file) = found(File::open(&plain)).map_err(|error| context(&error, "open", &plain))? {
-            return Ok(Some(Rotated::Plain(file)));
+        if let Some(file) = regular(&path)? {
+            let content = Content::Plain(file);
+            return Ok(Some(Rotated { path, content }));
         }
-        let compressed = compressed_path(&plain);
-        let file = found(File::open(&compressed)).map_err(|error| context(&error, "open", &compressed))?;
-        Ok(file
-            .map(|file| Rotated::Compressed(Box::new(MultiGzDecoder::new(BufReader::with_capacity(64 * 1024, file))))))
+        let path = compressed_path(&path);
+        Ok(regular(&path)?.map(|file| {
+            let content = BufReader::with_capacity(64 * 1024, file);
+            let content = Content::Compressed(Box::new(MultiGzDecoder::new(content)));
+            Rotated { path, content }
+        }))
     }
+}
+
+/// The file at `path`, if there is one; that it is something else is an error here, as it cannot be taken for an empty one.
+fn regular(path: &Path) -> io::Result<Option<File>> {
+    let checked = |file: File| {
+        if file.metadata()?.is_file() {
+            Ok(file)
+        } else {
+            Err(io::Error::other("this is not a regular file"))
+        }
+    };
+    found(at_once(path).and_then(checked)).map_err(|error| named(&error, path))
 }
 
 impl Read for Rotated {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Rotated::Plain(file) => file.read(buffer),
-            Rotated::Compressed(decoder) => decoder.read(buffer),
-        }
+        let read = match &mut self.content {
+            Content::Plain(file) => file.read(buffer),
+            Content::Compressed(decoder) => decoder.read(buffer),
+        };
+        read.map_err(|error| named(&error, &self.path))
     }
 }
 

@@ -7,11 +7,12 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::archive::{self, Rotated, Snapshot};
+use super::archive::{self, Content, Rotated, Snapshot};
 use super::merge::Lane;
 use super::origin::Origin;
 use super::reader::Span;
@@ -29,6 +30,8 @@ pub(super) struct Back {
     span: Span,
     /// The plain file being read, and where its unread part ends.
     plain: Option<(Arc<File>, u64)>,
+    /// When that was rotated, and its path; none: it is the current one.
+    aside: Option<(Timestamp, PathBuf)>,
     /// The time of the first line that was read of it: what is unread is not later.
     read_to: Option<Timestamp>,
     /// Rotated files not opened yet, oldest first.
@@ -52,6 +55,7 @@ impl Back {
             origin,
             span,
             plain,
+            aside: None,
             read_to: None,
             rotated: rotated
                 .filter(|stamp| span.from.is_none_or(|from| *stamp >= from))
@@ -140,9 +144,34 @@ impl Back {
         let Some((file, end)) = self.plain.take() else {
             return Ok(false);
         };
-        self.read_block(&file, end)
-            .map_err(|error| archive::context(&error, "read", &self.origin.path))?;
+        if let Err(error) = self.read_block(&file, end) {
+            let Some((rotated, path)) = &self.aside else {
+                return Err(archive::context(&error, "read", &self.origin.path));
+            };
+            let at = self.read_to.unwrap_or(*rotated);
+            self.lines.extend(self.origin.damage(at, &archive::named(&error, path)));
+        }
         Ok(true)
+    }
+
+    /// Goes on to the file that was rotated at `stamp`.
+    fn open(&mut self, stamp: Timestamp) -> io::Result<()> {
+        let Some(mut rotated) = Rotated::open(&self.origin.path, stamp)? else {
+            // Removed meanwhile.
+            return Ok(());
+        };
+        match rotated.content {
+            Content::Plain(file) => {
+                let length = file.metadata().map(|data| data.len());
+                let end = length.and_then(|length| end_of(&file, length, self.span.until, &self.origin.stamp));
+                let end = end.map_err(|error| archive::named(&error, &rotated.path))?;
+                self.block = FIRST_BLOCK;
+                self.plain = (end > 0).then(|| (Arc::new(file), end));
+                self.aside = Some((stamp, rotated.path));
+            }
+            Content::Compressed(_) => self.read_through(&mut rotated, stamp),
+        }
+        Ok(())
     }
 }
 
@@ -169,15 +198,8 @@ impl Lane for Back {
             && let Some(stamp) = self.rotated.pop()
         {
             self.read_to = None;
-            match Rotated::open(&self.origin.path, stamp)? {
-                Some(Rotated::Plain(file)) => {
-                    let end = end_of(&file, file.metadata()?.len(), self.span.until, &self.origin.stamp)?;
-                    self.block = FIRST_BLOCK;
-                    self.plain = (end > 0).then(|| (Arc::new(file), end));
-                }
-                Some(Rotated::Compressed(content)) => self.read_through(content, stamp),
-                // Removed meanwhile.
-                None => {}
+            if let Err(error) = self.open(stamp) {
+                self.lines.extend(self.origin.damage(stamp, &error));
             }
         }
         Ok(None)

@@ -92,6 +92,31 @@ fn what_was_written_after_the_clock_was_set_back_is_read_all_the_same() {
 }
 
 #[test]
+fn a_follower_passes_rotated_files_that_cannot_be_opened() {
+    let place = Place::new();
+    let log = opened(place.config(0, false));
+    Place::say(&log, b"before\n");
+    let mut follow = Follow::from_end(&place.selection());
+    Place::say(&log, b"last of the old file\n");
+    let circle = |second| {
+        let path = archive::plain_path(&place.path(), stamp(second));
+        std::os::unix::fs::symlink(&path, &path).unwrap();
+        path
+    };
+    circle(1);
+    std::fs::rename(place.path(), archive::plain_path(&place.path(), stamp(2))).unwrap();
+    let later = circle(3);
+    Place::say(&log, b"first of the new one\n");
+    let seen = read_texts(&mut follow);
+    assert_eq!(seen.len(), 3, "{seen:?}");
+    assert_eq!(
+        (seen[0].as_str(), seen[2].as_str()),
+        ("last of the old file", "first of the new one")
+    );
+    assert!(seen[1].contains(later.to_str().unwrap()), "{seen:?}");
+}
+
+#[test]
 fn lines_of_all_logs_and_events_stand_in_the_order_of_time() {
     let place = Place::new();
     let stamp = |second: i64| Timestamp::from_second(1_700_000_000 + second).unwrap();

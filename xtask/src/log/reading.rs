@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::archive::{self, Identity, Rotated};
+use super::archive::{self, Content, Identity, Rotated};
 use super::line::PREFIX_LEN;
 use super::origin::Origin;
 use super::seek::{LONGEST_LINE, whole_lines_end};
@@ -157,15 +157,20 @@ impl Current {
 
     /// Whether this is the file that was rotated at `stamp`, even if only its compressed content is left.
     pub(super) fn became(&self, origin: &Origin, stamp: Timestamp) -> io::Result<bool> {
-        match Rotated::open(&origin.path, stamp)? {
-            Some(Rotated::Plain(file)) => Ok(archive::identity(&file.metadata()?) == self.identity),
-            Some(mut compressed @ Rotated::Compressed(_)) => {
+        // One that cannot be read is told when its lines are due.
+        let Ok(Some(mut rotated)) = Rotated::open(&origin.path, stamp) else {
+            return Ok(false);
+        };
+        match &rotated.content {
+            Content::Plain(file) => Ok(file
+                .metadata()
+                .is_ok_and(|data| archive::identity(&data) == self.identity)),
+            Content::Compressed(_) => {
                 let (mut head, mut own) = ([0; 256], [0; 256]);
                 let own_length = self.file.read_at(&mut own, 0)?;
-                let length = compressed.read(&mut head).unwrap_or(0).min(own_length);
+                let length = rotated.read(&mut head).unwrap_or(0).min(own_length);
                 Ok(length > 0 && head[..length] == own[..length])
             }
-            None => Ok(false),
         }
     }
 }

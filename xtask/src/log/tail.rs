@@ -11,7 +11,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::Stamp;
-use super::archive::{self, Rotated, Snapshot};
+use super::archive::{self, Content, Rotated, Snapshot};
 use super::merge::Lane;
 use super::origin::Origin;
 use super::reader::Span;
@@ -222,14 +222,14 @@ impl Tail {
         let source = match self.next.pop_front() {
             Some(Next::Rotated(stamp)) => {
                 self.near = Near::to(stamp);
-                match Rotated::open(&self.origin.path, stamp)? {
-                    Some(Rotated::Plain(mut file)) => {
-                        file.seek(SeekFrom::Start(start_of(&file, from, stamps)?))?;
-                        Source::Rotated(Rotated::Plain(file))
-                    }
-                    Some(compressed @ Rotated::Compressed(_)) => Source::Rotated(compressed),
+                match self.open_rotated(stamp) {
+                    Ok(Some(rotated)) => Source::Rotated(rotated),
                     // Removed by `retain`.
-                    None => return Ok(true),
+                    Ok(None) => return Ok(true),
+                    Err(error) => {
+                        self.lines.extend(self.origin.damage(stamp, &error));
+                        return Ok(true);
+                    }
                 }
             }
             Some(Next::Current(file)) => {
@@ -248,6 +248,21 @@ impl Tail {
         };
         self.reading = Some(Reading::of(source));
         Ok(true)
+    }
+
+    /// Opens the file that was rotated at `stamp` where its wanted lines begin.
+    fn open_rotated(&self, stamp: Timestamp) -> io::Result<Option<Rotated>> {
+        let mut rotated = Rotated::open(&self.origin.path, stamp)?;
+        if let Some(Rotated {
+            path,
+            content: Content::Plain(file),
+        }) = &mut rotated
+        {
+            start_of(file, self.span.from, &self.origin.stamp)
+                .and_then(|start| file.seek(SeekFrom::Start(start)))
+                .map_err(|error| archive::named(&error, path))?;
+        }
+        Ok(rotated)
     }
 
     /// Finds the files that have come since `old` was the current one.
