@@ -366,6 +366,35 @@ fn a_rotated_file_that_cannot_be_read_is_said_in_its_place_and_hides_no_other() 
 }
 
 #[test]
+fn a_log_that_is_a_link_is_followed_where_it_leads_also_when_that_changes() {
+    let project = Project::new().service("web", "", "out_file = \"current.log\"");
+    let point = |target: &str| {
+        std::os::unix::fs::symlink(target, project.path("new.log")).unwrap();
+        fs::rename(project.path("new.log"), project.path("current.log")).unwrap();
+    };
+    project.write("one/web.log", "2020-01-01T00:00:00.000000Z begin\n");
+    point("one/web.log");
+    let logs = project.start(&["logs", "web", "--raw", "-p", "dev"]);
+    logs.wait_for("begin");
+    // Each is written when the one before is shown: the first few may be found on the way to the watch, the last only by it.
+    let grow = |target: &str| {
+        for number in 0..10 {
+            let text = format!("{target} says {number}");
+            let mut file = File::options().append(true).open(project.path(target)).unwrap();
+            writeln!(file, "2020-01-02T00:00:00.000000Z {text}").unwrap();
+            logs.wait_for(&text);
+        }
+    };
+    grow("one/web.log");
+    project.write("two/web.log", "2020-01-01T00:00:00.000000Z elsewhere\n");
+    point("two/web.log");
+    logs.wait_for("elsewhere");
+    grow("two/web.log");
+    logs.press_ctrl_c();
+    logs.wait();
+}
+
+#[test]
 fn the_last_words_of_a_run_stand_before_the_news_of_its_end() {
     let keys = "restart_delay = 0\nmax_restarts = 1000";
     let project = Project::new().service("web", "wait-for go count runs err 'last words' exit 3", keys);

@@ -127,7 +127,10 @@ impl Follower {
         } else {
             self.grace.limit(now)
         };
-        let stays = self.print_until(limit)?;
+        let mut stays = self.print_until(limit)?;
+        if self.watch_changed() {
+            stays = self.print_until(limit)?;
+        }
         if !self.style.shows_unfinished() || self.follow.is_filtered() {
             self.grace.left(stays, &[], now);
             return Ok(());
@@ -150,6 +153,16 @@ impl Follower {
         self.print_until(None)?;
         let unfinished = self.follow.take_unfinished(|_, _| true);
         self.show(&unfinished.context("failed to read the logs")?)
+    }
+
+    /// Watches where logs lie now that did not lie there before; whether there are any, in which something may have come already.
+    fn watch_changed(&mut self) -> bool {
+        let mut is_any = false;
+        for dir in self.follow.changed_directories() {
+            // One that cannot be watched is looked at when another changes.
+            is_any |= self.watch.add(dir).unwrap_or(false);
+        }
+        is_any
     }
 
     /// Waits until there may be something to print.

@@ -309,15 +309,29 @@ impl Follow {
 
     /// The directories in which something happens when there is something new.
     pub fn directories(&mut self) -> Vec<PathBuf> {
-        let mut directories: Vec<PathBuf> = self
-            .tails
-            .iter_mut()
-            .map(|tail| archive::directory(&tail.origin().path).to_owned())
-            .collect();
-        directories.sort_unstable();
-        directories.dedup();
-        directories
+        directories_of(self.tails.iter_mut())
     }
+
+    /// The same of the logs that went on to another file since this was last asked: a link may lead elsewhere now.
+    pub fn changed_directories(&mut self) -> Vec<PathBuf> {
+        directories_of(
+            self.tails
+                .iter_mut()
+                .filter_map(|tail| tail.take_turned().then_some(tail)),
+        )
+    }
+}
+
+/// Where a log lies, and where it is written to if it is a link: either may change.
+fn directories_of<'t>(tails: impl Iterator<Item = &'t mut Tail>) -> Vec<PathBuf> {
+    let both = |tail: &mut Tail| {
+        let path = &tail.origin().path;
+        [path, &archive::real(path)].map(|path| archive::directory(path).to_owned())
+    };
+    let mut directories: Vec<PathBuf> = tails.flat_map(both).collect();
+    directories.sort_unstable();
+    directories.dedup();
+    directories
 }
 
 /// The tail of a log from its present end, and where that is.

@@ -28,6 +28,8 @@ pub(super) struct Tail {
     reading: Option<Reading>,
     /// The newest rotated file that is accounted for.
     seen: Option<Timestamp>,
+    /// It went on to another file, which [`Tail::take_turned`] has not told yet.
+    turned: bool,
     /// Lines before its start are passed over, until the first that is not; those after its end always.
     span: Span,
     /// Only what is there counts, and that is what was written by then.
@@ -50,6 +52,7 @@ impl Tail {
             next: VecDeque::new(),
             reading: None,
             seen,
+            turned: false,
             span,
             ends: None,
             over: false,
@@ -96,6 +99,11 @@ impl Tail {
     /// What the lines are and where they come from.
     pub(super) fn origin(&mut self) -> &mut Origin {
         &mut self.origin
+    }
+
+    /// Whether it has gone on to another file since this was last asked.
+    pub(super) fn take_turned(&mut self) -> bool {
+        std::mem::take(&mut self.turned)
     }
 
     /// Whether only some lines are wanted.
@@ -267,6 +275,7 @@ impl Tail {
 
     /// Finds the files that have come since `old` was the current one.
     fn look_for_files(&mut self, old: Option<&Current>) -> io::Result<()> {
+        self.turned = true;
         let snapshot = Snapshot::take(&self.origin.path)?;
         let mut rotated: Vec<_> = snapshot
             .rotated

@@ -50,13 +50,14 @@ impl FileWatch {
         Ok(watch)
     }
 
-    /// Watches one directory more.
-    pub fn add(&mut self, directory: PathBuf) -> io::Result<()> {
-        if !self.wanted.contains(&directory) {
+    /// Watches one directory more; whether it is one more, and what is in it is to be looked at again.
+    pub fn add(&mut self, directory: PathBuf) -> io::Result<bool> {
+        let is_new = !self.wanted.contains(&directory);
+        if is_new {
             self.wanted.push(directory);
             self.attach()?;
         }
-        Ok(())
+        Ok(is_new)
     }
 
     /// Asks for the next change, and takes up directories that have come into being. To be called *before* looking at the files:
