@@ -110,23 +110,27 @@ pub fn canonical(log: &Path) -> PathBuf {
 
 /// The names in directories of logs, each read once: a hundred logs that are opened together lie in one directory.
 #[derive(Debug, Default)]
-pub struct Listings(HashMap<PathBuf, Vec<String>>);
+pub struct Listings(HashMap<PathBuf, io::Result<Vec<String>>>);
 
 impl Listings {
-    /// The names of the files that begin as the rotated ones of `log` do; none of a directory that cannot be read.
-    fn beside(&mut self, log: &Path) -> impl Iterator<Item = &str> {
+    /// The names of the files that begin as the rotated ones of `log` do.
+    fn beside(&mut self, log: &Path) -> io::Result<impl Iterator<Item = &str>> {
         let start = rotation::rotated_start(name_of(log));
         let names = match self.0.entry(directory(log).to_owned()) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => new.insert(names_in(directory(log)).unwrap_or_default()),
+            Entry::Vacant(new) => new.insert(names_in(directory(log))),
+        };
+        let names = match names {
+            Ok(names) => names,
+            Err(error) => return Err(io::Error::new(error.kind(), error.to_string())),
         };
         let from = names.partition_point(|name| *name < start);
         let names = names[from..].iter().map(String::as_str);
-        names.take_while(move |name| name.starts_with(&start))
+        Ok(names.take_while(move |name| name.starts_with(&start)))
     }
 }
 
-/// What was left of compressing files of `log` when that was cut short.
+/// What was left of compressing files of `log` when that was cut short; nothing in a directory that cannot be read.
 pub(super) fn unfinished(log: &Path, listings: &mut Listings) -> Vec<PathBuf> {
     let log = &real(log);
     let compressed = |name: &&str| {
@@ -134,37 +138,40 @@ pub(super) fn unfinished(log: &Path, listings: &mut Listings) -> Vec<PathBuf> {
             .and_then(|name| rotated_at(log, name))
             .is_some()
     };
-    let unfinished = listings.beside(log).filter(compressed);
+    let unfinished = listings.beside(log).into_iter().flatten().filter(compressed);
     unfinished.map(|name| log.with_file_name(name)).collect()
 }
 
 /// When `log` was rotated, oldest first; nothing where the directory is missing.
 pub(super) fn rotations(log: &Path) -> io::Result<Vec<Timestamp>> {
-    let log = &real(log);
-    let names = names_in(directory(log))?;
-    Ok(stamps(names.iter().filter_map(|name| rotated_at(log, name))))
+    listed_rotations(log, &mut Listings::default())
 }
 
-/// The same of directories that are already read.
-pub(super) fn listed_rotations(log: &Path, listings: &mut Listings) -> Vec<Timestamp> {
+/// The same of directories that may be read already.
+pub(super) fn listed_rotations(log: &Path, listings: &mut Listings) -> io::Result<Vec<Timestamp>> {
     let log = &real(log);
-    stamps(listings.beside(log).filter_map(|name| rotated_at(log, name)))
-}
-
-fn stamps(stamps: impl Iterator<Item = Timestamp>) -> Vec<Timestamp> {
-    let mut stamps: Vec<Timestamp> = stamps.collect();
+    let names = listings.beside(log)?;
+    let mut stamps: Vec<Timestamp> = names.filter_map(|name| rotated_at(log, name)).collect();
     stamps.sort_unstable();
     // A file that is being compressed is there twice.
     stamps.dedup();
-    stamps
+    Ok(stamps)
 }
 
 fn rotated_at(log: &Path, name: &str) -> Option<Timestamp> {
     rotation::parse_rotated(name_of(log), name).map(|(stamp, _)| stamp)
 }
 
+#[cfg(test)]
+thread_local! {
+    /// How many directories this thread has read.
+    pub(super) static DIRECTORIES_READ: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 /// The names of all files in a directory, in order.
 fn names_in(directory: &Path) -> io::Result<Vec<String>> {
+    #[cfg(test)]
+    DIRECTORIES_READ.set(DIRECTORIES_READ.get() + 1);
     let mut names = Vec::new();
     // Twice, because one pass can miss a file that is replaced by its compressed form meanwhile.
     for _ in 0..2 {
@@ -325,24 +332,39 @@ impl Snapshot {
     pub(super) fn take(log: &Path) -> io::Result<Snapshot> {
         let mut tries = 0;
         loop {
-            let current = readable(log)?;
-            let rotated = match rotations(log) {
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Vec::new(),
-                rotated => rotated.map_err(|error| context(&error, "list the files of", log))?,
-            };
-            let who = |file: &Option<File>| {
-                let data = file.as_ref().map(File::metadata).transpose()?;
-                Ok::<_, io::Error>(data.map(|data| identity(&data)))
-            };
-            let (opened, now) = (who(&current)?, who(&readable(log)?)?);
+            let (snapshot, is_exact) = Snapshot::look(log, readable(log)?, &mut Listings::default())?;
             tries += 1;
             // A writer that rotates faster than a directory can be listed wins: the last look is as good as any.
-            if opened == now || tries == 1000 {
-                return Ok(Snapshot {
-                    current: current.map(Arc::new),
-                    rotated,
-                });
+            if is_exact || tries == 1000 {
+                return Ok(snapshot);
             }
         }
+    }
+
+    /// Looks at the files of many logs, and reads each directory once, not once for each log in it.
+    pub(super) fn take_all<'l>(logs: impl Iterator<Item = &'l Path>) -> Vec<io::Result<Snapshot>> {
+        // All of them before the first directory is read: what is rotated from here on is noticed.
+        let opened: Vec<_> = logs.map(|log| (log, readable(log))).collect();
+        let mut listings = Listings::default();
+        let mut take = |(log, current): (&Path, io::Result<Option<File>>)| {
+            let (snapshot, is_exact) = Snapshot::look(log, current?, &mut listings)?;
+            if is_exact { Ok(snapshot) } else { Snapshot::take(log) }
+        };
+        opened.into_iter().map(&mut take).collect()
+    }
+
+    /// The files of `log`, of which `current` was opened before any directory was read; and whether that was still so afterwards.
+    fn look(log: &Path, current: Option<File>, listings: &mut Listings) -> io::Result<(Snapshot, bool)> {
+        let rotated = match listed_rotations(log, listings) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Vec::new(),
+            rotated => rotated.map_err(|error| context(&error, "list the files of", log))?,
+        };
+        let who = |file: &Option<File>| {
+            let data = file.as_ref().map(File::metadata).transpose()?;
+            Ok::<_, io::Error>(data.map(|data| identity(&data)))
+        };
+        let is_exact = who(&current)? == who(&readable(log)?)?;
+        let current = current.map(Arc::new);
+        Ok((Snapshot { current, rotated }, is_exact))
     }
 }

@@ -29,7 +29,7 @@ impl Kept {
     /// not get to.
     pub(super) fn take_up(log: &Path, retain: u32, compress: bool, listings: &mut Listings) -> Kept {
         let mut kept = Kept {
-            rotated: archive::listed_rotations(log, listings).into(),
+            rotated: archive::listed_rotations(log, listings).unwrap_or_default().into(),
             removal: None,
         };
         for unfinished in archive::unfinished(log, listings) {

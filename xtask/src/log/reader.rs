@@ -3,6 +3,7 @@
 //! Three ways to begin (the last lines, the present end, all of a time) and one to go on: [`Follow::read_new`]. It needs only the
 //! files and never waits; who wants to follow watches [`Follow::directories`] and asks again when something happens there.
 
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -80,12 +81,9 @@ pub struct EventInput {
 
 impl Selection {
     fn origins(&self) -> Vec<Origin> {
-        let mut origins: Vec<Origin> = Vec::new();
-        for log in &self.logs {
-            if origins.iter().all(|origin| origin.path != log.path) {
-                origins.push(log.origin(&self.filter));
-            }
-        }
+        let mut known = HashSet::new();
+        let logs = self.logs.iter().filter(|log| known.insert(&log.path));
+        let mut origins: Vec<Origin> = logs.map(|log| log.origin(&self.filter)).collect();
         let events = self.events.iter().map(|events| events.origin(&self.filter));
         origins.extend(events);
         origins
@@ -137,8 +135,8 @@ pub fn unreadable(selection: &Selection) -> Vec<PathBuf> {
 pub fn last(selection: &Selection, lines: usize) -> io::Result<(Vec<Line>, Follow)> {
     let began = clock::wall();
     let (mut backs, mut tails) = (Vec::new(), Vec::new());
-    for origin in selection.origins() {
-        let snapshot = Snapshot::take(&origin.path)?;
+    for (origin, snapshot) in look_at(selection.origins()) {
+        let snapshot = snapshot?;
         let (tail, end) = at_end(&origin, &snapshot).map_err(|error| archive::context(&error, "read", &origin.path))?;
         tails.push(tail);
         backs.push(Back::new(origin, &snapshot, end, lines, selection.span)?);
@@ -164,8 +162,8 @@ pub fn find_last(selection: &Selection, mut is_it: impl FnMut(&Line) -> bool) ->
 }
 
 fn backs(selection: &Selection, lines: usize) -> io::Result<Vec<Back>> {
-    let back = |origin: Origin| {
-        let snapshot = Snapshot::take(&origin.path)?;
+    let back = |(origin, snapshot): (Origin, io::Result<Snapshot>)| {
+        let snapshot = snapshot?;
         let end = snapshot.current.as_ref().map(|file| file.metadata()).transpose()?;
         Back::new(
             origin,
@@ -175,7 +173,7 @@ fn backs(selection: &Selection, lines: usize) -> io::Result<Vec<Back>> {
             selection.span,
         )
     };
-    selection.origins().into_iter().map(back).collect()
+    look_at(selection.origins()).map(back).collect()
 }
 
 fn take_back(backs: &mut [Back], lines: usize) -> io::Result<Vec<Line>> {
@@ -199,11 +197,10 @@ fn take_back(backs: &mut [Back], lines: usize) -> io::Result<Vec<Line>> {
 
 /// All lines of the selection's span, as what [`Follow::read_new`] gives first.
 pub fn all(selection: &Selection) -> io::Result<Follow> {
-    let tail = |origin| Tail::within(origin, selection.span);
-    Ok(Follow {
-        began: clock::wall(),
-        tails: selection.origins().into_iter().map(tail).collect::<io::Result<_>>()?,
-    })
+    let began = clock::wall();
+    let tail = |(origin, snapshot): (Origin, io::Result<Snapshot>)| Ok(Tail::within(origin, snapshot?, selection.span));
+    let tails = look_at(selection.origins()).map(tail).collect::<io::Result<_>>()?;
+    Ok(Follow { tails, began })
 }
 
 /// The logs from some place on.
@@ -218,15 +215,14 @@ impl Follow {
     /// read now.
     pub fn from_end(selection: &Selection) -> Follow {
         let began = clock::wall();
-        let tail = |origin: Origin| {
-            let snapshot = Snapshot::take(&origin.path);
+        let tail = |(origin, snapshot): (Origin, io::Result<Snapshot>)| {
             let tail = snapshot
                 .and_then(|snapshot| at_end(&origin, &snapshot))
                 .map(|(tail, _)| tail);
             tail.unwrap_or_else(|_| Tail::unknown(origin))
         };
         Follow {
-            tails: selection.origins().into_iter().map(tail).collect(),
+            tails: look_at(selection.origins()).map(tail).collect(),
             began,
         }
     }
@@ -298,13 +294,17 @@ impl Follow {
             from: Some(self.began),
             until: None,
         };
+        let places = self.tails.iter_mut().map(|tail| tail.origin().path.clone()).zip(0..);
+        let places: HashMap<PathBuf, usize> = places.collect();
+        let mut new = Vec::new();
         for origin in selection.origins() {
-            let known = self.tails.iter_mut().map(Tail::origin);
-            match known.into_iter().find(|known| known.path == origin.path) {
-                Some(known) => known.become_kind(origin.kind),
-                None => self.tails.extend(Tail::within(origin, span)),
+            match places.get(&origin.path).and_then(|place| self.tails.get_mut(*place)) {
+                Some(known) => known.origin().become_kind(origin.kind),
+                None => new.push(origin),
             }
         }
+        let joining = look_at(new).filter_map(|(origin, snapshot)| Some(Tail::within(origin, snapshot.ok()?, span)));
+        self.tails.extend(joining);
     }
 
     /// The directories in which something happens when there is something new.
@@ -320,6 +320,12 @@ impl Follow {
                 .filter_map(|tail| tail.take_turned().then_some(tail)),
         )
     }
+}
+
+/// The logs with their files as they are now.
+fn look_at(origins: Vec<Origin>) -> impl Iterator<Item = (Origin, io::Result<Snapshot>)> {
+    let snapshots = Snapshot::take_all(origins.iter().map(|origin| origin.path.as_path()));
+    origins.into_iter().zip(snapshots)
 }
 
 /// Where a log lies, and where it is written to if it is a link: either may change.

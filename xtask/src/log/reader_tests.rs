@@ -116,6 +116,78 @@ fn a_follower_passes_rotated_files_that_cannot_be_opened() {
     assert!(seen[1].contains(later.to_str().unwrap()), "{seen:?}");
 }
 
+/// A selection of so many logs, which were rotated once each.
+fn many(place: &Place, count: usize) -> Selection {
+    let mut selection = place.selection();
+    std::fs::create_dir_all(place.logs()).unwrap();
+    let log = |number| LogInput {
+        path: place.logs().join(format!("{number}.log")),
+        ..selection.logs[0].clone()
+    };
+    selection.logs = (0..count).map(log).collect();
+    for log in &selection.logs {
+        std::fs::write(archive::plain_path(&log.path, stamp(1)), "old\n").unwrap();
+        std::fs::write(&log.path, "new\n").unwrap();
+    }
+    selection
+}
+
+#[test]
+fn a_look_at_many_logs_reads_their_directory_once() {
+    let place = Place::new();
+    let selection = many(&place, 20);
+    let reads = |look: &dyn Fn() -> usize| {
+        let before = archive::DIRECTORIES_READ.get();
+        (look(), archive::DIRECTORIES_READ.get() - before)
+    };
+    assert_eq!(reads(&|| last(&selection, 100).unwrap().0.len()), (40, 1));
+    assert_eq!(reads(&|| last_words(&selection, 100).unwrap().len()), (40, 1));
+    assert_eq!(reads(&|| read_all(&mut all(&selection).unwrap()).len()), (40, 1));
+    let follow = || {
+        let mut follow = Follow::from_end(&selection);
+        follow.join(&selection);
+        read_all(&mut follow).len()
+    };
+    assert_eq!(reads(&follow), (0, 1));
+    let join = || {
+        let mut follow = Follow::from_end(&Selection::default()).asked(stamp(0));
+        follow.join(&selection);
+        read_all(&mut follow).len()
+    };
+    assert_eq!(reads(&join), (40, 1));
+}
+
+#[test]
+fn a_log_that_is_rotated_while_others_are_opened_is_looked_at_again() {
+    let place = Place::new();
+    let selection = many(&place, 3);
+    let rotated = &selection.logs[1].path;
+    let mut asked = 0;
+    let paths = selection.logs.iter().map(|log| {
+        asked += 1;
+        if asked == 3 {
+            std::fs::rename(rotated, archive::plain_path(rotated, stamp(2))).unwrap();
+            std::fs::write(rotated, "newest\n").unwrap();
+        }
+        log.path.as_path()
+    });
+    let before = archive::DIRECTORIES_READ.get();
+    let snapshots = archive::Snapshot::take_all(paths);
+    assert_eq!(
+        archive::DIRECTORIES_READ.get() - before,
+        2,
+        "one of them for that log alone"
+    );
+    let snapshots: Vec<_> = snapshots.into_iter().map(Result::unwrap).collect();
+    let stamps = [vec![stamp(1)], vec![stamp(1), stamp(2)], vec![stamp(1)]];
+    for ((snapshot, stamps), log) in snapshots.iter().zip(stamps).zip(&selection.logs) {
+        assert_eq!(snapshot.rotated, stamps);
+        let current = snapshot.current.as_ref().unwrap().metadata().unwrap();
+        let now = log.path.metadata().unwrap();
+        assert_eq!(archive::identity(&current), archive::identity(&now));
+    }
+}
+
 #[test]
 fn lines_of_all_logs_and_events_stand_in_the_order_of_time() {
     let place = Place::new();

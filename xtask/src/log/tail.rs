@@ -78,9 +78,8 @@ impl Tail {
         Tail::new(origin, None, Span::default())
     }
 
-    /// The lines of a time.
-    pub(super) fn within(origin: Origin, span: Span) -> io::Result<Tail> {
-        let snapshot = Snapshot::take(&origin.path)?;
+    /// The lines of a time, of the files at `snapshot`.
+    pub(super) fn within(origin: Origin, snapshot: Snapshot, span: Span) -> Tail {
         let mut tail = Tail::new(origin, snapshot.rotated.last().copied(), span);
         let wanted = snapshot
             .rotated
@@ -88,7 +87,7 @@ impl Tail {
             .filter(|stamp| span.from.is_none_or(|from| *stamp >= from))
             .map(Next::Rotated);
         tail.next = wanted.chain(snapshot.current.map(Next::Current)).collect();
-        Ok(tail)
+        tail
     }
 
     /// Ends with what was written until `now`: an unfinished last line counts as one, and nothing comes after it.
