@@ -92,12 +92,44 @@ fn with_processes(project: &Project, most: u32, args: &str) -> Running {
         command.args(["--user", "--map-current-user", "prlimit", &format!("--nproc={most}")]);
         return Running::start(command.arg(crate::support::xtask()).args(args.split(' ')));
     }
-    let group = std::path::PathBuf::from(format!("/sys/fs/cgroup/pids/xtask-test-{}", std::process::id()));
-    // What an earlier run of the test left is as good.
+    let group = pids_group(project);
+    // The one that an earlier command has made is as good.
     let _ = std::fs::create_dir(&group);
     std::fs::write(group.join("pids.max"), most.to_string()).expect("use the pids controller");
     limited(project, &format!("echo $$ >{}/cgroup.procs", group.display()), args)
 }
+
+/// The project's own group of the pids controller.
+#[cfg(target_os = "linux")]
+fn pids_group(project: &Project) -> std::path::PathBuf {
+    let place = project.path("dev.toml").to_string_lossy().replace('/', "-");
+    std::path::PathBuf::from(format!("/sys/fs/cgroup/pids/xtask-test{place}"))
+}
+
+/// Nothing of the project is left to be in it. One that stays behind all the same is in nobody's way.
+#[cfg(target_os = "linux")]
+fn remove_group(project: &Project) {
+    let _ = std::fs::remove_dir(pids_group(project));
+}
+
+/// From now on a process that was started by `with_processes` may have only so many.
+#[cfg(target_os = "linux")]
+fn allow(project: &Project, pid: u32, most: u32) {
+    use rustix::process::{Pid, Resource, Rlimit, getuid, prlimit};
+    if getuid().is_root() {
+        return std::fs::write(pids_group(project).join("pids.max"), most.to_string()).unwrap();
+    }
+    let pid = Pid::from_raw(pid.cast_signed());
+    let limit = Rlimit {
+        current: Some(most.into()),
+        maximum: Some(MOST.into()),
+    };
+    prlimit(pid, Resource::Nproc, limit).unwrap();
+}
+
+/// More processes than a small stack has.
+#[cfg(target_os = "linux")]
+const MOST: u32 = 90;
 
 #[cfg(target_os = "linux")]
 #[test]
@@ -114,7 +146,7 @@ fn without_processes_what_fits_runs_and_the_rest_waits_for_room() {
     for number in 0..24 {
         project = project.service(&format!("s{number}"), "wait-for go out here", "min_uptime = 50");
     }
-    with_processes(&project, 90, "dev -d --wait --only hog").wait().ok();
+    with_processes(&project, MOST, "dev -d --wait --only hog").wait().ok();
     project
         .run(&["dev", "-d"])
         .code(1)
@@ -142,5 +174,68 @@ fn without_processes_what_fits_runs_and_the_rest_waits_for_room() {
     project.wait_ready("web");
     project.run(&["stop"]).ok();
     project.wait_nothing_left();
+    remove_group(&project);
     assert!(crate::support::is_free(port));
+}
+
+/// Whatever the number of threads that there is still room for: each of those that watching takes may be the one that is missing.
+#[cfg(target_os = "linux")]
+#[test]
+fn without_a_thread_to_watch_with_the_stack_goes_on_and_says_so() {
+    let project = Project::new()
+        .service("web", "count web.runs", "min_uptime = 50\nwatch_delay = 50")
+        .service("other", "out here", "min_uptime = 50")
+        .file("src/main.rs", "one");
+    with_processes(&project, MOST, "dev -d --wait").wait().ok();
+    let other = project.service_status("other");
+    let supervisor = project.supervisor();
+    project.edit("watch_delay", "watch = [\"src\"]\nwatch_delay");
+    let mut told = std::collections::BTreeSet::new();
+    for most in 1..MOST {
+        allow(&project, supervisor, most);
+        let run = project.run(&["dev", "-d"]);
+        allow(&project, supervisor, MOST);
+        assert_eq!(project.supervisor(), supervisor, "with {most}: {run}");
+        assert_eq!(project.service_status("other")["pid"], other["pid"]);
+        let web = project.service_status("web");
+        // It may not have been launched either, for as little room.
+        let trouble = web["reason"]
+            .as_str()
+            .and_then(|reason| reason.split_once("watching failed: "));
+        match trouble {
+            Some((_, why)) => told.insert(why.to_owned()),
+            None if run.status.success() => break,
+            None => continue,
+        };
+    }
+    assert!(!told.is_empty(), "there was room at once");
+    assert!(told.iter().all(|why| why.contains("ulimit -u")), "{told:#?}");
+    assert!(!project.read(".dev/dev/supervisor.log").contains("panicked"));
+    // And now it is watched.
+    let runs = project.lines("web.runs");
+    project.write("src/main.rs", "two");
+    project.wait_lines("web.runs", runs + 1);
+    project.run(&["stop"]).ok();
+    project.wait_nothing_left();
+    remove_group(&project);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_command_that_follows_says_which_limit_leaves_it_no_thread() {
+    let project = Project::new().service("web", "out here", "min_uptime = 50");
+    project.run(&["dev", "-d", "--wait"]).ok();
+    let enough = (1..MOST).find(|most| {
+        let logs = with_processes(&project, *most, "logs");
+        wait_until("it follows, or has ended", || {
+            (logs.stdout().contains("here") || logs.stderr().contains("error: ")).then_some(())
+        });
+        let said = logs.stderr();
+        assert!(!said.contains("panicked"), "with {most}: {said}");
+        said.is_empty()
+    });
+    assert!(enough.is_some_and(|most| most > 1), "{enough:?}");
+    project.run(&["stop"]).ok();
+    project.wait_nothing_left();
+    remove_group(&project);
 }

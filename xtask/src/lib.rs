@@ -2,7 +2,8 @@
 //!
 //! From the bottom up; a module imports only what stands above it in this list:
 //!
-//! - pure: [`config`], [`policy`], [`plan`], [`boot`], [`lifecycle`], [`fleet`], [`ui`], [`ipc::protocol`]
+//! - pure: [`config`], [`policy`], [`plan`], [`boot`], [`lifecycle`], [`fleet`], [`shortage`], [`ui`],
+//!   [`ipc::protocol`]
 //! - edges, one concern each: [`clock`], [`paths`], [`signal`], [`service_manager`], [`process`], [`log`], [`watch`],
 //!   [`readiness`], [`ipc`]
 //! - what acts: [`supervisor`], [`keeper`], [`tasks`]
@@ -26,6 +27,7 @@ pub mod policy;
 pub mod process;
 pub mod readiness;
 pub mod service_manager;
+pub mod shortage;
 pub mod signal;
 pub mod supervisor;
 pub mod tasks;

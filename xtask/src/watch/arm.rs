@@ -2,6 +2,7 @@
 //! through notify's thread, and a walk need not wait for those of directories that it reaches later.
 //! Keeps no book: that is `ground`.
 
+use crate::shortage::no_thread;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use std::io;
 use std::path::PathBuf;
@@ -29,7 +30,7 @@ impl Armer {
     pub(super) fn start(mut notify: RecommendedWatcher) -> io::Result<Self> {
         let (orders, inbox) = mpsc::channel();
         let (report, done) = mpsc::channel();
-        thread::Builder::new().name("watch-arm".to_owned()).spawn(move || {
+        let run = move || {
             for order in inbox {
                 match order {
                     Order::Watch(dir, mode) => {
@@ -41,7 +42,9 @@ impl Armer {
                     Order::Unwatch(dir) => drop(notify.unwatch(&dir)),
                 }
             }
-        })?;
+        };
+        let thread = thread::Builder::new().name("watch-arm".to_owned());
+        thread.spawn(run).map_err(no_thread)?;
         Ok(Self { orders, done })
     }
 

@@ -12,6 +12,7 @@ use notify::event::{EventKind, ModifyKind};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 
 use super::ground::explain;
+use super::notifier;
 
 /// A watch on directories, for as long as it lives.
 pub struct FileWatch {
@@ -32,11 +33,11 @@ struct State {
 
 impl FileWatch {
     /// Watches `directories` and calls `on_change`, from a thread of its own, when something in them changes. Errors are those of the
-    /// system's limits (see `fs.inotify` on Linux).
+    /// system's limits: those of `fs.inotify` on Linux, or that of threads.
     pub fn new(directories: &[PathBuf], on_change: impl Fn() + Send + 'static) -> io::Result<FileWatch> {
         let state = Arc::new(State::default());
         let seen = state.clone();
-        let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+        let watcher = notifier::watcher(move |event: notify::Result<Event>| {
             if seen.concerns(&event) && !seen.told.swap(true, Ordering::AcqRel) {
                 on_change();
             }

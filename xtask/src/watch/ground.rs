@@ -4,6 +4,7 @@
 
 use super::arm::Armer;
 use super::hush::Hush;
+use super::notifier;
 use crate::clock;
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
 use notify::{ErrorKind, Event, RecursiveMode};
@@ -63,7 +64,7 @@ impl Ground {
     /// Watches nothing yet; `sink` gets the news on notify's own thread.
     ///
     /// # Errors
-    /// When the system gives no watcher; the text says which limit to raise.
+    /// When the system gives no watcher or no thread; the text says which limit to raise.
     pub fn new(sink: impl Fn(News) + Send + 'static) -> anyhow::Result<Self> {
         let hush = Hush::default();
         let hushed = hush.clone();
@@ -71,7 +72,7 @@ impl Ground {
             Ok(event) => translate(event, &hushed, &sink),
             Err(error) => sink(News::Broken(explain(&error))),
         };
-        let notify = notify::recommended_watcher(handler).map_err(|error| anyhow::anyhow!(explain(&error)))?;
+        let notify = notifier::watcher(handler).map_err(|error| anyhow::anyhow!(explain(&error)))?;
         Ok(Self {
             armer: Armer::start(notify)?,
             watched: BTreeMap::new(),

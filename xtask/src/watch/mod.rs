@@ -8,6 +8,7 @@ pub mod filter;
 mod fingerprint;
 mod ground;
 mod hush;
+mod notifier;
 pub mod presence;
 mod roots;
 pub mod rules;
@@ -17,6 +18,7 @@ mod tree;
 mod walk;
 mod worker;
 
+use crate::shortage::no_thread;
 use anyhow::Context;
 pub use filter::WatchSpec;
 use ground::Ground;
@@ -89,6 +91,7 @@ impl Watcher {
         thread::Builder::new()
             .name("watch".to_owned())
             .spawn(move || worker.run(&inbox))
+            .map_err(no_thread)
             .context("start the thread that watches files")?;
         Ok(Self { messages })
     }

@@ -7,6 +7,8 @@ use std::path::Path;
 
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
 
+use super::notifier;
+
 /// A watch on a file, for as long as it lives.
 pub struct Presence {
     _watcher: RecommendedWatcher,
@@ -16,14 +18,14 @@ impl Presence {
     /// Calls `gone`, from a thread of its own, when `file` is no longer there; it may do so more than once.
     ///
     /// # Errors
-    /// The file is missing, or the system's limits are reached (see `fs.inotify` on Linux).
+    /// The file is missing, or the system's limits are reached: those of `fs.inotify` on Linux, or that of threads.
     pub fn watch(file: &Path, gone: impl Fn() + Send + 'static) -> io::Result<Self> {
         let path = file.to_owned();
         let open = File::open(file)?;
         // Linux tells of a removal after the file has lost the link and before its name is gone, and while somebody has the file
         // open it tells nothing more: whoever looked at the name alone could find it still there, and never hear of it again.
         let unlinked = move || open.metadata().is_ok_and(|file| file.nlink() == 0);
-        let watcher = notify::recommended_watcher(move |_: notify::Result<Event>| {
+        let watcher = notifier::watcher(move |_: notify::Result<Event>| {
             if unlinked() || !path.exists() {
                 gone();
             }
