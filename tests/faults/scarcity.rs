@@ -232,10 +232,32 @@ fn a_command_that_follows_says_which_limit_leaves_it_no_thread() {
         });
         let said = logs.stderr();
         assert!(!said.contains("panicked"), "with {most}: {said}");
+        assert!(said.is_empty() || said.contains("ulimit -u"), "with {most}: {said}");
         said.is_empty()
     });
     assert!(enough.is_some_and(|most| most > 1), "{enough:?}");
     project.run(&["stop"]).ok();
     project.wait_nothing_left();
     remove_group(&project);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_start_without_room_says_which_limit_to_raise() {
+    let project = Project::new().service("web", "out here", "min_uptime = 50");
+    let starts = |run: Running, advice: &str| {
+        let run = run.wait();
+        let is_up = run.status.success();
+        assert!(is_up || run.stderr.contains(advice), "{run}");
+        project.run(&["stop"]).ok();
+        project.wait_nothing_left();
+        is_up
+    };
+    let enough = (1..MOST).find(|most| starts(with_processes(&project, *most, "dev -d"), "ulimit -u"));
+    assert!(enough.is_some_and(|most| most > 1), "{enough:?}");
+    remove_group(&project);
+    // With fewer the system cannot even load the program; with more there is something to stop.
+    for most in 4..8 {
+        starts(limited(&project, &format!("ulimit -n {most}"), "dev -d"), "ulimit -n");
+    }
 }

@@ -3,6 +3,7 @@
 
 use crate::paths::{Lock, StackPaths, remove_if_there};
 use crate::process::{self, Guarded};
+use crate::shortage;
 use anyhow::{Context as _, Result, bail};
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -23,7 +24,7 @@ const ALIVE_LIMIT: Duration = Duration::from_secs(9);
 pub fn run(paths: &StackPaths) -> Result<()> {
     let begun = begin(paths).inspect_err(|error| {
         // Who started it may be gone.
-        let _ = writeln!(std::io::stdout(), "{error:#}");
+        let _ = writeln!(std::io::stdout(), "{}", shortage::describe(error));
     })?;
     let Some((guard, alive)) = begun else { return Ok(()) };
     guard.wait()?;

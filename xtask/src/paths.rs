@@ -1,5 +1,6 @@
 //! Where things are: the workspace, a stack's files, the socket. Makes directories private; knows nothing of their contents.
 
+use crate::shortage::not_started;
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File, OpenOptions};
@@ -185,6 +186,7 @@ impl Lock {
         // dropped with the channel.
         std::thread::Builder::new()
             .spawn(move || sender.send(Self::take(&path)))
+            .map_err(not_started)
             .context("failed to start a thread that waits for a lock")?;
         taken.recv_timeout(limit).map_or(Ok(None), |lock| lock.map(Some))
     }

@@ -8,6 +8,7 @@ use crate::ipc::client::{Connection, Unanswered};
 use crate::ipc::protocol::{Failure, Reply, Request, SILENCE, Stack};
 use crate::lifecycle::Monotonic;
 use crate::log::reader::Line;
+use crate::shortage::not_started;
 use crate::signal::INTERRUPTED;
 use crate::{clock, ui};
 use anyhow::{Context as _, Result, bail};
@@ -79,6 +80,7 @@ pub(super) fn receive_all(
             }
         })
         .map(|_| ())
+        .map_err(not_started)
         .context("failed to start the thread that receives replies")
 }
 

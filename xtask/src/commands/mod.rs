@@ -69,7 +69,7 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
 
 /// The text of an error, as it is printed on stderr.
 pub fn describe(error: &anyhow::Error) -> String {
-    let text = format!("{error:#}");
+    let text = crate::shortage::describe(error);
     // Several problems at once are several lines, each an error of its own.
     text.lines()
         .map(|line| format!("error: {line}"))

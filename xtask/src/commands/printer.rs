@@ -6,6 +6,7 @@ use super::workspace::Workspace;
 use crate::log::grace::Grace;
 use crate::log::reader::{Follow, Line, LineStream, Selection};
 use crate::paths::STATE_FILE;
+use crate::shortage::not_started;
 use crate::ui::style::Style;
 use crate::watch::files::FileWatch;
 use crate::{clock, ui};
@@ -98,6 +99,7 @@ impl Follower {
         std::thread::Builder::new()
             .name("printer".to_owned())
             .spawn(move || printed(self.run(&earlier)))
+            .map_err(not_started)
             .context("failed to start the thread that prints")?;
         Ok(printer)
     }

@@ -10,6 +10,7 @@ use crate::ipc::client::{Connection, Unanswered};
 use crate::ipc::protocol::{Failure, Request};
 use crate::lifecycle::Monotonic;
 use crate::paths::StackPaths;
+use crate::shortage::not_started;
 use crate::supervisor::State;
 use crate::{clock, process};
 use anyhow::{Context as _, Result, bail, ensure};
@@ -174,6 +175,7 @@ impl Stopping {
         std::thread::Builder::new()
             // Who waits for it may have given up.
             .spawn(move || sender.send(receiving.done()))
+            .map_err(not_started)
             .context("failed to start a thread")?;
         Ok(Self::Limited(answer, timeout, clock::monotonic() + timeout))
     }

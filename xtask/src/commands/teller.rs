@@ -1,6 +1,7 @@
 //! Tells the user what a command that follows has to say, on a thread of its own: a terminal that takes nothing must not keep the
 //! command from hearing Ctrl-C. Decides nothing.
 
+use crate::shortage::not_started;
 use crate::ui;
 use anyhow::{Context as _, Result};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -26,6 +27,7 @@ impl Teller {
                 told.iter().for_each(|text| tell(&text));
                 drop(alive);
             })
+            .map_err(not_started)
             .context("failed to start the thread that tells")?;
         Ok(Self { texts, end })
     }

@@ -3,6 +3,7 @@
 
 use super::protocol::{Envelope, PROTOCOL, Reply, Request};
 use crate::paths;
+use crate::shortage::not_started;
 use anyhow::{Context as _, Result};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
@@ -351,6 +352,7 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<(
         .name(name.to_owned())
         .stack_size(STACK)
         .spawn(run)
+        .map_err(not_started)
         .with_context(|| format!("failed to start the {name} thread"))
 }
 

@@ -19,6 +19,7 @@ use rustix::io::Errno;
 use rustix::process::{Resource, WaitId, WaitIdOptions, WaitOptions, WaitStatus, getrlimit, wait, waitid};
 
 use crate::lifecycle::Exit;
+use crate::shortage::not_started;
 
 use super::identity::{Identity, RUN_VARIABLE, RunTag};
 use super::launch::{Launch, LaunchError};
@@ -89,7 +90,8 @@ impl Children {
         thread::Builder::new()
             .name("reaper".to_owned())
             .stack_size(256 * 1024)
-            .spawn(move || reap_for_ever(report))?;
+            .spawn(move || reap_for_ever(report))
+            .map_err(not_started)?;
         table.reaping = true;
         Ok(Self(()))
     }

@@ -3,6 +3,7 @@
 //! Each begins at the word of whoever started it, so that it can be started ahead: until then nobody sees anything of it, and
 //! without a word it ends.
 
+use crate::shortage::not_started;
 use std::ffi::OsString;
 use std::io::{self, PipeReader, PipeWriter, Write as _};
 use std::path::PathBuf;
@@ -37,7 +38,7 @@ pub fn detach(program: PathBuf, args: &[OsString]) -> io::Result<Detached> {
         .dir("/")
         .unchecked();
     // The handle is dropped with the child alive: duct lets it run.
-    expression.start()?;
+    expression.start().map_err(not_started)?;
     let word = Some(word);
     Ok(Detached { word, stdout })
 }
@@ -104,7 +105,8 @@ pub fn guard(program: PathBuf, args: &[OsString]) -> io::Result<Guarded> {
         .stdin_file(its_stdin)
         .stderr_null()
         .unchecked()
-        .start()?;
+        .start()
+        .map_err(not_started)?;
     Ok(Guarded { handle, lease })
 }
 

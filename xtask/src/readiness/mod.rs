@@ -6,6 +6,7 @@ mod http;
 pub mod notify;
 mod tcp;
 
+use crate::shortage::not_started;
 use std::io;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
@@ -76,7 +77,8 @@ pub fn start(
             }
         }
     };
-    thread::Builder::new().name("probe".to_owned()).spawn(probe)?;
+    let thread = thread::Builder::new().name("probe".to_owned());
+    thread.spawn(probe).map_err(not_started)?;
     Ok(ProbeHandle { _alive: alive })
 }
 

@@ -1,6 +1,7 @@
 //! The server's side of systemd's notify protocol: a datagram socket per run, on which a service says that it is ready.
 //! Only reports what was said; who may say it is left to the file's mode.
 
+use crate::shortage::not_started;
 use std::fs::{self, Permissions};
 use std::io;
 use std::net::Shutdown;
@@ -62,7 +63,8 @@ pub fn listen(path: &Path, report: impl Fn(Notice) + Send + 'static) -> io::Resu
             parse(&message[..len]).into_iter().for_each(&report);
         }
     };
-    thread::Builder::new().name("notify".to_owned()).spawn(receive)?;
+    let thread = thread::Builder::new().name("notify".to_owned());
+    thread.spawn(receive).map_err(not_started)?;
     Ok(handle)
 }
 

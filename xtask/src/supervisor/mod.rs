@@ -27,6 +27,7 @@ use crate::log::{self, EventLog};
 use crate::paths::StackPaths;
 use crate::plan::{Invocation, Plan};
 use crate::process::{self, Children, Identity};
+use crate::shortage::{self, not_started};
 use crate::watch::Watcher;
 use anyhow::{Context as _, Result};
 use clients::Waiter;
@@ -115,7 +116,7 @@ pub fn run(paths: StackPaths) -> Result<()> {
         Ok(None) => return Ok(()),
         Err(error) => {
             // Who started it may be gone.
-            let _ = writeln!(std::io::stdout(), "{error:#}");
+            let _ = writeln!(std::io::stdout(), "{}", shortage::describe(&error));
             return Err(error);
         }
     };
@@ -156,6 +157,7 @@ impl Supervisor {
                 let _ = std::io::stdin().read(&mut [0; 1]);
                 send(&keeper, Message::KeeperGone);
             })
+            .map_err(not_started)
             .context("failed to start the thread that watches the keeper")?;
         let arrivals = sender.clone();
         server::listen(&paths.socket, move |arrival| send(&arrivals, Message::Arrival(arrival)))?;

@@ -8,6 +8,7 @@ pub mod why;
 
 use crate::clock;
 use crate::log::reader::Selection;
+use crate::shortage::not_started;
 use anstream::stream::RawStream;
 use anyhow::{Context as _, Result};
 use jiff::tz::TimeZone;
@@ -83,6 +84,7 @@ pub fn on_nobody_reads(then: impl FnOnce() + Send + 'static) -> Result<()> {
         .name("stdout".to_owned())
         .spawn(wait)
         .map(drop)
+        .map_err(not_started)
         .context("failed to start the thread that watches stdout")
 }
 

@@ -2,7 +2,7 @@
 //! through notify's thread, and a walk need not wait for those of directories that it reaches later.
 //! Keeps no book: that is `ground`.
 
-use crate::shortage::no_thread;
+use crate::shortage::not_started;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use std::io;
 use std::path::PathBuf;
@@ -44,7 +44,7 @@ impl Armer {
             }
         };
         let thread = thread::Builder::new().name("watch-arm".to_owned());
-        thread.spawn(run).map_err(no_thread)?;
+        thread.spawn(run).map_err(not_started)?;
         Ok(Self { orders, done })
     }
 

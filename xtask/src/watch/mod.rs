@@ -18,7 +18,7 @@ mod tree;
 mod walk;
 mod worker;
 
-use crate::shortage::no_thread;
+use crate::shortage::not_started;
 use anyhow::Context;
 pub use filter::WatchSpec;
 use ground::Ground;
@@ -91,7 +91,7 @@ impl Watcher {
         thread::Builder::new()
             .name("watch".to_owned())
             .spawn(move || worker.run(&inbox))
-            .map_err(no_thread)
+            .map_err(not_started)
             .context("start the thread that watches files")?;
         Ok(Self { messages })
     }
