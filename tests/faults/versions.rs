@@ -93,6 +93,26 @@ fn foreign(project: &Project, answer: &'static str) {
     });
 }
 
+#[test]
+fn a_supervisor_that_has_no_room_for_a_connection_is_not_taken_for_one_that_does_not_run() {
+    let (project, _) = stack();
+    project.up();
+    let socket = socket(&project);
+    project.run(&["stop"]).ok();
+    let listener = UnixListener::bind(socket).unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.write_all(b"{\"Refused\":\"no room for another connection\"}\n");
+        }
+    });
+    // Whether the command has asked by then or not is a race: all ways of it.
+    for _ in 0..10 {
+        for args in COMMANDS {
+            project.run(args).code(1).says(&["no room for another connection"]);
+        }
+    }
+}
+
 const COMMANDS: [&[&str]; 5] = [&["status"], &["stop"], &["restart"], &["dev", "-d"], &["stop", "web"]];
 
 #[test]

@@ -279,7 +279,16 @@ fn status(connection: &mut Connection, look: Look) -> Result<Option<Stack>> {
 fn status_in(answer: Result<Reply, Unanswered>, connection: &mut Connection, look: Look) -> Result<Option<Stack>> {
     match answer {
         // Of an older version, perhaps: this much all know.
-        Err(Unanswered::Refused(_)) if matches!(look, Look::Roster) => status(connection, Look::Measured),
+        Err(refused @ Unanswered::Refused(_)) if matches!(look, Look::Roster) => {
+            match connection
+                .send(Look::Measured.request())
+                .and_then(|()| connection.receive())
+            {
+                // No, it had no room for us: it lives on.
+                Err(Unanswered::Closed) => Err(refused.into()),
+                answer => status_in(answer, connection, Look::Measured),
+            }
+        }
         Ok(Reply::Status(stack)) if stack.profile.is_empty() => Ok(None),
         Ok(Reply::Status(stack)) => Ok(Some(*stack)),
         // It ends just now.

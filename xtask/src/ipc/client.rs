@@ -126,7 +126,14 @@ impl Connection {
     /// # Errors
     /// See [`Connection::send`].
     pub fn send_prepared(&mut self, request: &Prepared) -> Result<(), Unanswered> {
-        self.stream.write_all(&request.0).map_err(unanswered)
+        match self.stream.write_all(&request.0).map_err(unanswered) {
+            // One that has no room for us says so and closes, whatever we were about to ask.
+            Err(Unanswered::Closed) => match self.receive_any() {
+                Err(refused @ Unanswered::Refused(_)) => Err(refused),
+                Ok(_) | Err(_) => Err(Unanswered::Closed),
+            },
+            sent => sent,
+        }
     }
 
     /// The next reply that is not a sign of life.
