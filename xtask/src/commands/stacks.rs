@@ -1,7 +1,7 @@
 //! The running stacks of a workspace: finding their supervisors, asking for their status.
 
 use super::workspace::Workspace;
-use crate::ipc::client::{Connection, Unanswered};
+use crate::ipc::client::{Connection, Unanswered, or_last_words};
 use crate::ipc::protocol::{Failure, Reply, Request, SILENCE, Stack};
 use crate::lifecycle::Monotonic;
 use crate::paths::{Lock, StackPaths, remove_if_there};
@@ -150,7 +150,7 @@ impl Asked {
         let Some(mut connection) = connect(&paths)? else {
             return Ok(None);
         };
-        let sent = connection.send(look.request());
+        let sent = or_last_words(connection.send(look.request()));
         Ok(Some(Self {
             paths,
             connection,
@@ -271,7 +271,7 @@ pub(super) fn asked(paths: &StackPaths) -> String {
 
 /// The status of a stack; `None` when it ended meanwhile or has no plan yet.
 fn status(connection: &mut Connection, look: Look) -> Result<Option<Stack>> {
-    let answer = connection.send(look.request()).and_then(|()| connection.receive());
+    let answer = or_last_words(connection.send(look.request())).and_then(|()| connection.receive());
     status_in(answer, connection, look)
 }
 

@@ -2,7 +2,7 @@
 //! And hands it the plan.
 
 use super::stacks;
-use crate::ipc::client::{Connection, Prepared, Unanswered};
+use crate::ipc::client::{Connection, Prepared, Unanswered, or_last_words};
 use crate::ipc::protocol::{Reply, Request, Up};
 use crate::keeper::{own_program, own_words};
 use crate::lifecycle::Monotonic;
@@ -145,7 +145,7 @@ pub(super) fn bring_up<T>(
 
 /// Sends the plan; whether this connection now owns the stack.
 fn ask(connection: &mut Connection, up: &Prepared) -> Result<bool, Unanswered> {
-    connection.send_prepared(up)?;
+    or_last_words(connection.send_prepared(up))?;
     match connection.receive()? {
         Reply::Owner(owner) => Ok(owner),
         // To everybody, also to whom it has not heard yet.

@@ -126,14 +126,7 @@ impl Connection {
     /// # Errors
     /// See [`Connection::send`].
     pub fn send_prepared(&mut self, request: &Prepared) -> Result<(), Unanswered> {
-        match self.stream.write_all(&request.0).map_err(unanswered) {
-            // One that has no room for us says so and closes, whatever we were about to ask.
-            Err(Unanswered::Closed) => match self.receive_any() {
-                Err(refused @ Unanswered::Refused(_)) => Err(refused),
-                Ok(_) | Err(_) => Err(Unanswered::Closed),
-            },
-            sent => sent,
-        }
+        self.stream.write_all(&request.0).map_err(unanswered)
     }
 
     /// The next reply that is not a sign of life.
@@ -250,6 +243,18 @@ impl Connection {
     pub fn second(&self) -> Result<Self> {
         let (stream, reader) = (self.stream.try_clone()?, BufReader::new(self.stream.try_clone()?));
         Ok(Self { stream, reader })
+    }
+}
+
+/// What becomes of the first request of a connection: where that has ended already, for want of room as a rule, its last words are the
+/// answer, and are still to be read.
+///
+/// # Errors
+/// When it was not sent for another reason.
+pub fn or_last_words(sent: Result<(), Unanswered>) -> Result<(), Unanswered> {
+    match sent {
+        Err(Unanswered::Closed) => Ok(()),
+        sent => sent,
     }
 }
 
