@@ -73,10 +73,15 @@ impl Ahead {
         matches!(first_line(self.processes.stdout(), Monotonic::ZERO), Ok(None))
     }
 
-    /// Lets them begin, and waits for the supervisor's word that it listens; `meanwhile` runs until then.
-    fn go(mut self, meanwhile: impl FnOnce()) -> Result<()> {
+    /// Lets them begin, if the keeper is still there.
+    fn begin(mut self) -> (Self, bool) {
+        let has_begun = self.processes.go();
+        (self, has_begun)
+    }
+
+    /// Waits for the supervisor's word that it listens; `meanwhile` runs until then.
+    fn listens(&self, meanwhile: impl FnOnce()) -> Result<()> {
         let deadline = clock::monotonic() + START_LIMIT;
-        self.processes.go();
         meanwhile();
         match first_line(self.processes.stdout(), deadline)? {
             Some(text) if text == "ready" => Ok(()),
@@ -193,10 +198,12 @@ fn reach(
     // Somebody may have ended them meanwhile.
     let ahead = ahead
         .take()
-        .filter(|ahead| ahead.socket == paths.socket && ahead.is_waiting());
-    let ahead = ahead.map_or_else(|| Ahead::of(paths), Ok);
-    ahead
-        .and_then(|ahead| ahead.go(meanwhile))
+        .filter(|ahead| ahead.socket == paths.socket && ahead.is_waiting())
+        .map(Ahead::begin)
+        .and_then(|(ahead, has_begun)| has_begun.then_some(ahead));
+    let begun = ahead.map_or_else(|| Ok(Ahead::of(paths)?.begin().0), Ok);
+    begun
+        .and_then(|begun| begun.listens(meanwhile))
         .context("failed to start the supervisor")?;
     match Connection::open(&paths.socket)? {
         Some(connection) => Ok((connection, true)),

@@ -44,11 +44,10 @@ pub fn detach(program: PathBuf, args: &[OsString]) -> io::Result<Detached> {
 }
 
 impl Detached {
-    /// Lets it begin. Of one that is gone already, its stdout tells.
-    pub fn go(&mut self) {
-        if let Some(mut word) = self.word.take() {
-            let _ = word.write_all(&WORD);
-        }
+    /// Lets it begin; `false` when it is gone already, of which its stdout tells.
+    pub fn go(&mut self) -> bool {
+        let word = self.word.take();
+        word.is_some_and(|mut word| word.write_all(&WORD).is_ok())
     }
 
     /// Lets it end if it was not let begin; then its stdout ends when all that it started is gone.
