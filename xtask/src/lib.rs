@@ -35,6 +35,7 @@ pub mod ui;
 pub mod watch;
 
 use crate::paths::StackPaths;
+use clap::Parser as _;
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -59,10 +60,22 @@ pub fn run_internal(args: &[OsString]) -> Option<anyhow::Result<u8>> {
     Some(done.map(|()| 0))
 }
 
+/// Does what the words of a command line say, without the program's name; the exit code on success. Where they are none of this
+/// program's, or ask for help, it ends the process itself.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_words(words: &[OsString]) -> anyhow::Result<u8> {
+    run_internal(words).unwrap_or_else(|| {
+        let early = commands::Early::of(words);
+        commands::run(cli::Cli::parse(), early)
+    })
+}
+
 /// Does what the command line says; the exit code on success.
 ///
 /// # Errors
 /// What failed, on what, why, and what to do. [`commands::exit_code`] picks the exit code.
 pub fn run(cli: cli::Cli) -> anyhow::Result<u8> {
-    commands::run(cli)
+    commands::run(cli, None)
 }

@@ -1,13 +1,11 @@
 //! Parses the command line, prints the error, picks the exit code.
 
-use clap::Parser as _;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let done = xtask::run_internal(&args).unwrap_or_else(|| xtask::run(xtask::cli::Cli::parse()));
-    match done {
+    match xtask::run_words(&args) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             xtask::ui::tell(&xtask::commands::describe(&error));

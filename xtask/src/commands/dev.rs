@@ -27,13 +27,17 @@ const LAST_LINES: usize = 10;
 /// How much of the past is shown to a `dev` that joins a running stack.
 const EARLIER_LINES: usize = 20;
 
-pub(super) fn run(workspace: &Workspace, args: Dev) -> Result<u8> {
-    let profile = if args.caddy {
+/// The profile that is named.
+pub(super) fn profile(args: &Dev) -> Option<&str> {
+    if args.caddy {
         Some("caddy")
     } else {
         args.profile.as_deref()
-    };
-    let ahead = starter::Ahead::start(workspace.stack(profile.unwrap_or_else(|| workspace.likely_profile())));
+    }
+}
+
+pub(super) fn run(workspace: &Workspace, args: Dev, ahead: Option<starter::Ahead>) -> Result<u8> {
+    let profile = profile(&args);
     let (sender, wakes) = channel();
     let followed = sender.clone();
     let interrupts = Interrupts::listen(move || {

@@ -36,7 +36,10 @@ use crate::cli::{Cli, Deferred, Verb, When};
 use crate::signal::INTERRUPTED;
 use crate::tasks::interrupt::Interrupted;
 use anyhow::Result;
+use starter::Ahead;
+use std::ffi::OsString;
 use std::fmt;
+use workspace::Workspace;
 
 /// An error with an exit code of its own; all others exit with 1.
 #[derive(Debug)]
@@ -77,25 +80,52 @@ pub fn describe(error: &anyhow::Error) -> String {
         .join("\n")
 }
 
+/// What `dev` begins with.
+pub(crate) struct Early {
+    workspace: Workspace,
+    /// Those who will run the stack.
+    ahead: Option<Ahead>,
+}
+
+impl Early {
+    /// Begins with the plainest ways to say `dev` before the parser has looked at the words: it takes as long as those processes take to
+    /// come to be.
+    pub(crate) fn of(words: &[OsString]) -> Option<Result<Self>> {
+        const PLAIN: [&str; 3] = ["-d", "--detach", "--wait"];
+        let (verb, options) = words.split_first()?;
+        let is_plain = verb == "dev" && options.iter().all(|option| PLAIN.iter().any(|plain| option == plain));
+        is_plain.then(|| Ok(Self::begin(Workspace::find(None)?, None)))
+    }
+
+    fn begin(workspace: Workspace, profile: Option<&str>) -> Self {
+        let ahead = Ahead::start(workspace.stack(profile.unwrap_or_else(|| workspace.likely_profile())));
+        Self { workspace, ahead }
+    }
+}
+
 /// Does what the command line says.
-pub(crate) fn run(cli: Cli) -> Result<u8> {
-    match verb(cli) {
+pub(crate) fn run(cli: Cli, early: Option<Result<Early>>) -> Result<u8> {
+    match verb(cli, early) {
         Err(error) if error.is::<crate::ui::NobodyReads>() => Ok(0),
         Err(error) if error.is::<Interrupted>() => Ok(INTERRUPTED),
         done => done,
     }
 }
 
-fn verb(cli: Cli) -> Result<u8> {
+fn verb(cli: Cli, early: Option<Result<Early>>) -> Result<u8> {
     match cli.color {
         When::Auto => anstream::ColorChoice::Auto,
         When::Always => anstream::ColorChoice::Always,
         When::Never => anstream::ColorChoice::Never,
     }
     .write_global();
-    let workspace = || workspace::Workspace::find(cli.file.as_deref());
+    let workspace = || Workspace::find(cli.file.as_deref());
     match cli.verb {
-        Verb::Dev(Deferred(args)) => dev::run(&workspace()?, args),
+        Verb::Dev(Deferred(args)) => {
+            let early = early.unwrap_or_else(|| Ok(Early::begin(workspace()?, dev::profile(&args))));
+            let Early { workspace, ahead } = early?;
+            dev::run(&workspace, args, ahead)
+        }
         Verb::Stop(args) => stop::run(&workspace()?, &args),
         Verb::Start(args) => start::run(&workspace()?, &args),
         Verb::Restart(args) => restart::run(&workspace()?, &args),
