@@ -25,7 +25,10 @@ fn main() {
 }
 
 /// Whether the linker in use takes an option: GNU's ends at one that it does not know, so the least program is linked with it.
-#[expect(clippy::disallowed_methods, reason = "what the program is built by cannot be of the program")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what the program is built by cannot be of the program"
+)]
 fn is_known_to_the_linker(option: &str) -> bool {
     let [Some(rustc), Some(target), Some(dir)] = ["RUSTC", "TARGET", "OUT_DIR"].map(var_os) else {
         return false;

@@ -6,15 +6,14 @@ use crate::process::{self, Guarded};
 use crate::shortage;
 use anyhow::{Context as _, Result, bail};
 use std::ffi::OsString;
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// How long what was killed may take to be gone.
 const GONE_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long the keeper of the stack before may take to be gone; whoever started us waits no longer.
-const ALIVE_LIMIT: Duration = Duration::from_secs(9);
+/// How long the keeper of the stack before may take to be gone.
+pub const ALIVE_LIMIT: Duration = Duration::from_secs(9);
 
 /// Guards the supervisor of one stack until it has ended and nothing of it is left; both begin at the word of whoever started us, and
 /// until the supervisor has begun, our stdout tells why not.
@@ -22,10 +21,7 @@ const ALIVE_LIMIT: Duration = Duration::from_secs(9);
 /// # Errors
 /// When the supervisor cannot be started.
 pub fn run(paths: &StackPaths) -> Result<()> {
-    let begun = begin(paths).inspect_err(|error| {
-        // Who started it may be gone.
-        let _ = writeln!(std::io::stdout(), "{}", shortage::describe(error));
-    })?;
+    let begun = begin(paths).inspect_err(|error| process::tell_starter(shortage::describe(error)))?;
     let Some((guard, alive)) = begun else { return Ok(()) };
     guard.wait()?;
     while !process::is_childless() {
@@ -66,9 +62,8 @@ fn begin(paths: &StackPaths) -> Result<Option<(Guarded, Lock)>> {
         guard = start()?;
         guard.go().context("failed to let the supervisor begin")?;
     }
-    // The client reads our stdout until the supervisor alone holds it, and closes it.
-    let null = std::fs::File::open("/dev/null").context("failed to open /dev/null")?;
-    rustix::stdio::dup2_stdout(&null).context("failed to close stdout")?;
+    // What more there is to say is the supervisor's.
+    process::leave_starter().context("failed to close stdout")?;
     Ok(Some((guard, alive)))
 }
 

@@ -4,7 +4,7 @@
 use super::stacks;
 use crate::ipc::client::{Connection, Prepared, Unanswered, or_last_words};
 use crate::ipc::protocol::{Reply, Request, Up};
-use crate::keeper::{own_program, own_words};
+use crate::keeper::{ALIVE_LIMIT, own_program, own_words};
 use crate::lifecycle::Monotonic;
 use crate::paths::{Lock, StackPaths};
 use crate::process::{self, Detached};
@@ -18,8 +18,8 @@ use std::io::{PipeReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long a new supervisor may take until it listens.
-const START_LIMIT: Duration = Duration::from_secs(10);
+/// How long a new supervisor may take until it listens: longer than its keeper waits for the one before, and so hears what that says then.
+const START_LIMIT: Duration = ALIVE_LIMIT.saturating_add(Duration::from_secs(1));
 
 /// How long those that were started in vain may take until they are gone.
 const DISMISS_LIMIT: Duration = Duration::from_secs(1);
@@ -73,10 +73,9 @@ impl Ahead {
         matches!(first_line(self.processes.stdout(), Monotonic::ZERO), Ok(None))
     }
 
-    /// Lets them begin, if the keeper is still there.
-    fn begin(mut self) -> (Self, bool) {
-        let has_begun = self.processes.go();
-        (self, has_begun)
+    /// Lets them begin; `false` when the keeper is gone, and has told why.
+    fn begin(&mut self) -> bool {
+        self.processes.go()
     }
 
     /// Waits for the supervisor's word that it listens; `meanwhile` runs until then.
@@ -199,10 +198,14 @@ fn reach(
     let ahead = ahead
         .take()
         .filter(|ahead| ahead.socket == paths.socket && ahead.is_waiting())
-        .map(Ahead::begin)
-        .and_then(|(ahead, has_begun)| has_begun.then_some(ahead));
-    let begun = ahead.map_or_else(|| Ok(Ahead::of(paths)?.begin().0), Ok);
-    begun
+        .and_then(|mut ahead| ahead.begin().then_some(ahead));
+    let new = || {
+        let mut new = Ahead::of(paths)?;
+        new.begin();
+        Ok(new)
+    };
+    ahead
+        .map_or_else(new, Ok)
         .and_then(|begun| begun.listens(meanwhile))
         .context("failed to start the supervisor")?;
     match Connection::open(&paths.socket)? {

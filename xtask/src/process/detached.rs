@@ -5,6 +5,8 @@
 
 use crate::shortage::not_started;
 use std::ffi::OsString;
+use std::fmt::Display;
+use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Write as _};
 use std::path::PathBuf;
 
@@ -76,6 +78,20 @@ pub fn close_inherited() {
 pub fn await_word() -> io::Result<bool> {
     let count = rustix::io::retry_on_intr(|| rustix::io::read(rustix::stdio::stdin(), &mut [0; WORD.len()]))?;
     Ok(count > 0)
+}
+
+/// Says a line to whoever started this process; it may be gone.
+pub fn tell_starter(line: impl Display) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// Says nothing more: whoever started this process reads its stdout until nobody holds it.
+///
+/// # Errors
+/// When the system refuses.
+pub fn leave_starter() -> io::Result<()> {
+    let null = File::open("/dev/null")?;
+    Ok(rustix::stdio::dup2_stdout(&null)?)
 }
 
 /// Whether this process has no child at all, not even a zombie: then a subreaper has no descendant either. Elsewhere than on

@@ -33,7 +33,9 @@ mod tests;
 
 pub use crate::lifecycle::Exit;
 pub use children::{Children, Death, Left, Orphan, Spawned, reserve_descriptors};
-pub use detached::{Detached, Guarded, await_word, close_inherited, detach, guard, is_childless};
+pub use detached::{
+    Detached, Guarded, await_word, close_inherited, detach, guard, is_childless, leave_starter, tell_starter,
+};
 pub use environment::scrub_cargo;
 pub use footprint::{Footprint, footprint, release_code_pages};
 pub use identity::{

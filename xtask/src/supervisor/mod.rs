@@ -34,7 +34,7 @@ use clients::Waiter;
 use message::Message;
 use output::Logs;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -115,14 +115,12 @@ pub fn run(paths: StackPaths) -> Result<()> {
         Ok(Some(supervisor)) => supervisor,
         Ok(None) => return Ok(()),
         Err(error) => {
-            // Who started it may be gone.
-            let _ = writeln!(std::io::stdout(), "{}", shortage::describe(&error));
+            process::tell_starter(shortage::describe(&error));
             return Err(error);
         }
     };
-    let _ = writeln!(std::io::stdout(), "ready");
-    let null = std::fs::File::open("/dev/null").context("failed to open /dev/null")?;
-    rustix::stdio::dup2_stdout(&null).context("failed to close stdout")?;
+    process::tell_starter("ready");
+    process::leave_starter().context("failed to close stdout")?;
     supervisor.serve(&messages);
     supervisor.end();
     Ok(())
