@@ -1,7 +1,9 @@
 //! `kill -9` of everything in turn, and of all of it together, while the stack starts, runs and stops.
 
 use super::{kill_both, kill_together, recovers, stack};
-use crate::support::{Project, Running, Signal, free_port, is_alive, is_free, parent_of, pid, signal, wait_until};
+use crate::support::{
+    Project, Running, Signal, free_port, is_alive, is_free, parent_of, pid, signal, wait_gone, wait_until,
+};
 
 /// Who is killed. The wrapper is the leader of its service, the program inside is what the wrapper runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,6 +177,55 @@ fn kill_9_of_all_of_ours_at_any_stage_of_a_start_leaves_nothing_behind_the_next_
             });
         }
     });
+}
+
+/// What the processes of an endless build write their pids into: its leader, one in a session of its own, one that has lost its parent.
+const BUILD: [&str; 3] = ["leader.pid", "child.pid", "orphan.pid"];
+
+/// Kills the command that is at the endless build, and waits until nothing of that is left.
+fn kill_at_the_build(project: &Project, command: Running) {
+    let build = BUILD.map(|file| project.pid_in(file));
+    command.signal(Signal::KILL);
+    build.into_iter().for_each(wait_gone);
+    wait_until("the guard to end", || {
+        of_verb(project, "guard").is_empty().then_some(())
+    });
+    command.wait();
+    for file in BUILD {
+        std::fs::remove_file(project.path(file)).unwrap();
+    }
+}
+
+#[test]
+fn kill_9_of_a_command_that_builds_leaves_nothing_of_the_build() {
+    let project = Project::new().service("web", "pid web.pid", "build = \"app\"").toml(
+        "[tasks.app]\nscript = \"sh\"\nargs = [\"-c\", \"test -e quick || exec PUPPET child session pid child.pid end \
+         child child session pid orphan.pid end wait-for orphan.pid exit 0 end pid leader.pid\"]\n",
+    );
+    for words in [&["dev"][..], &["build"]] {
+        kill_at_the_build(&project, project.start(words));
+        project.wait_nothing_left();
+    }
+    // And beside a stack that runs, which stays.
+    project.write("quick", "");
+    project.up();
+    std::fs::remove_file(project.path("quick")).unwrap();
+    let web = project.pid_in("web.pid");
+    kill_at_the_build(&project, project.start(&["dev"]));
+    assert_eq!(pid(&project.service_status("web")), web);
+}
+
+#[test]
+fn what_a_build_leaves_on_purpose_lives_on() {
+    let project = Project::new().service("web", "pid web.pid", "build = \"app\"").toml(
+        "[tasks.app]\nscript = \"sh\"\nargs = [\"-c\", \"PUPPET session pid server.pid >/dev/null 2>&1 & \
+         exec PUPPET wait-for server.pid exit 3\"]\n",
+    );
+    project.run(&["dev", "-d"]).code(1).says(&["task app failed"]);
+    let server = project.pid_in("server.pid");
+    assert_eq!(of_verb(&project, "guard"), [0_u32; 0]);
+    assert!(is_alive(server));
+    signal(server, Signal::KILL);
 }
 
 #[test]

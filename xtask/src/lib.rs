@@ -39,11 +39,16 @@ use clap::Parser as _;
 use std::ffi::OsString;
 use std::path::Path;
 
-/// What this program is when it has started itself: the keeper of a stack, or its supervisor. `None` for what users type. Past the
-/// command line's parser, whose code would stay in the memory of both for as long as they live.
+/// What this program is when it has started itself: the keeper of a stack, its supervisor, or the guard of a build. `None` for what
+/// users type. Past the command line's parser, whose code would stay in their memory for as long as they live.
 pub fn run_internal(args: &[OsString]) -> Option<anyhow::Result<u8>> {
-    let [role, state_dir, profile, socket] = args else {
-        return None;
+    let (role, state_dir, profile, socket) = match args {
+        [role, state_dir, profile, socket] => (role, state_dir, profile, socket),
+        [role, nonce] if role == "guard" => {
+            let nonce = u32::from_str_radix(nonce.to_str()?, 16).ok()?;
+            return Some(tasks::guard::run(nonce).map(|()| 0));
+        }
+        _ => return None,
     };
     let paths = || {
         Some(StackPaths::with_socket(

@@ -10,7 +10,7 @@ use std::io::{self, PipeReader, PipeWriter};
 use std::iter;
 use std::os::fd::AsRawFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt as _};
-use std::process::ExitStatus;
+use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc::Sender;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -266,6 +266,16 @@ fn start(launch: &Launch) -> io::Result<(duct::Handle, Ours)> {
     let handle = expression.start()?;
     // The expression goes here, and with it our copies of the child's ends: else its output would never end.
     Ok((handle, ours))
+}
+
+/// Starts a command that its caller waits for, as everything is that it starts, known by a mark: see
+/// [`Snapshot::tagged`](super::Snapshot::tagged). To be called where nothing else starts anything.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn spawn_marked(command: &mut Command, mark: RunTag) -> io::Result<Child> {
+    let _marked = os::Mark::set(mark);
+    command.env(RUN_VARIABLE, mark.to_string()).spawn()
 }
 
 /// Descriptors that a launch leaves free: for the look at the processes, for logs, the state, and commands.

@@ -9,6 +9,7 @@ use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Write as _};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The first descriptor after stderr.
 const FIRST_INHERITED: i32 = 3;
@@ -22,6 +23,7 @@ pub struct Detached {
     /// Until it was let begin, or end.
     word: Option<PipeWriter>,
     stdout: PipeReader,
+    handle: duct::Handle,
 }
 
 /// Starts a program that outlives us, with no terminal of ours but the read end of its stdout. It makes a session of its
@@ -39,10 +41,10 @@ pub fn detach(program: PathBuf, args: &[OsString]) -> io::Result<Detached> {
         // The directory of whoever starts it may be removed while it lives.
         .dir("/")
         .unchecked();
-    // The handle is dropped with the child alive: duct lets it run.
-    expression.start().map_err(not_started)?;
+    // The handle may be dropped with the child alive: duct lets it run.
+    let handle = expression.start().map_err(not_started)?;
     let word = Some(word);
-    Ok(Detached { word, stdout })
+    Ok(Detached { word, stdout, handle })
 }
 
 impl Detached {
@@ -55,6 +57,12 @@ impl Detached {
     /// Lets it end if it was not let begin; then its stdout ends when all that it started is gone.
     pub fn dismiss(&mut self) -> bool {
         self.word.take().is_some()
+    }
+
+    /// Waits for the end of it, for so long at most: until somebody has done that, it is a zombie as long as we live.
+    pub fn wait_gone(&self, limit: Duration) {
+        // A wait that fails leaves no more than the zombie.
+        let _ = self.handle.wait_timeout(limit);
     }
 
     /// What it writes.

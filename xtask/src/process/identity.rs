@@ -22,6 +22,14 @@ pub struct RunTag {
     pub run: u32,
 }
 
+/// A number that tells what this process starts from what any other does.
+pub fn nonce() -> u32 {
+    use std::hash::{BuildHasher as _, Hasher as _};
+    let mut hasher = std::hash::RandomState::new().build_hasher();
+    hasher.write_u32(std::process::id());
+    (hasher.finish() >> 32) as u32
+}
+
 impl fmt::Display for RunTag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:08x}/{}", self.nonce, self.run)

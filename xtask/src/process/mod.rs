@@ -32,14 +32,14 @@ use portable as os;
 mod tests;
 
 pub use crate::lifecycle::Exit;
-pub use children::{Children, Death, Left, Orphan, Spawned, reserve_descriptors};
+pub use children::{Children, Death, Left, Orphan, Spawned, reserve_descriptors, spawn_marked};
 pub use detached::{
     Detached, Guarded, await_word, close_inherited, detach, guard, is_childless, leave_starter, tell_starter,
 };
 pub use environment::scrub_cargo;
 pub use footprint::{Footprint, footprint, release_code_pages};
 pub use identity::{
-    Identity, RUN_VARIABLE, RunTag, become_subreaper, boot_id, identity_of, is_alive, new_session, parent_of,
+    Identity, RUN_VARIABLE, RunTag, become_subreaper, boot_id, identity_of, is_alive, new_session, nonce, parent_of,
 };
 pub use kill::{
     Killed, Survivor, ask_to_end, kill_descendants, kill_tagged, kill_tree, on_end, remove_cgroups, signal_below,

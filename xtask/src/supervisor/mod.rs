@@ -167,7 +167,7 @@ impl Supervisor {
             sender,
             events,
             children: Arc::new(children),
-            nonce: nonce(),
+            nonce: process::nonce(),
             clients: Clients::default(),
             watcher: None,
             watch_troubles: BTreeMap::new(),
@@ -320,12 +320,4 @@ fn report_panics(path: PathBuf) {
             &format!("error: the supervisor panicked: {panic}"),
         );
     }));
-}
-
-/// A number that tells this supervisor's processes from those of any other.
-fn nonce() -> u32 {
-    use std::hash::{BuildHasher as _, Hasher as _};
-    let mut hasher = std::hash::RandomState::new().build_hasher();
-    hasher.write_u32(std::process::id());
-    (hasher.finish() >> 32) as u32
 }

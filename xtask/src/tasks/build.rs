@@ -1,16 +1,17 @@
 //! Runs tasks of `dev.toml` one after the other, their output on the terminal; what is fresh is skipped.
 
 use super::fresh::{self, Look, Place};
+use super::guard::Guard;
 use super::interrupt::Interrupts;
 use crate::lifecycle::Exit;
 use crate::plan::{TaskPlan, environment};
-use crate::process::resolve_program;
+use crate::process::{self, RunTag, resolve_program};
 use anyhow::{Context as _, Result, ensure};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use xshell::{Shell, cmd};
 
-/// Runs the tasks; the first that fails ends it.
+/// Runs the tasks; the first that fails ends it. Should this process be killed meanwhile, the one at work ends, too.
 ///
 /// # Errors
 /// Which task failed, and how; or `Interrupted`, see [`Interrupts`].
@@ -18,6 +19,7 @@ pub fn run(tasks: &[TaskPlan], shell: &BTreeMap<String, String>, place: &Place, 
     if tasks.is_empty() {
         return Ok(());
     }
+    let mut guard = None;
     let sh = Shell::new().context("failed to find the current directory")?;
     for task in tasks {
         let name = &task.name;
@@ -35,8 +37,12 @@ pub fn run(tasks: &[TaskPlan], shell: &BTreeMap<String, String>, place: &Place, 
             Some(why) => crate::ui::tell(&format!("building {name}: {why}")),
             None => crate::ui::tell(&format!("building {name}")),
         }
+        let guard = match &guard {
+            Some(guard) => guard,
+            None => guard.insert(Guard::start()?),
+        };
         stale.begin()?;
-        one(&sh, task, shell, interrupts).with_context(|| format!("task {name} failed"))?;
+        one(&sh, task, shell, interrupts, guard.mark()).with_context(|| format!("task {name} failed"))?;
         if let Err(error) = stale.succeeded() {
             crate::ui::tell(&format!("warning: {name} will run again: {error:#}"));
         }
@@ -44,7 +50,13 @@ pub fn run(tasks: &[TaskPlan], shell: &BTreeMap<String, String>, place: &Place, 
     Ok(())
 }
 
-fn one(sh: &Shell, task: &TaskPlan, shell: &BTreeMap<String, String>, interrupts: &Interrupts) -> Result<()> {
+fn one(
+    sh: &Shell,
+    task: &TaskPlan,
+    shell: &BTreeMap<String, String>,
+    interrupts: &Interrupts,
+    mark: RunTag,
+) -> Result<()> {
     let env = environment(shell, &task.env);
     let path = env.get("PATH").map(OsStr::new);
     let program = resolve_program(&task.script, &task.cwd, path)?;
@@ -55,7 +67,7 @@ fn one(sh: &Shell, task: &TaskPlan, shell: &BTreeMap<String, String>, interrupts
     let mut command = std::process::Command::from(command);
     command.stdout(std::io::stderr());
     let status = interrupts
-        .run(|| command.spawn())
+        .run(|| process::spawn_marked(&mut command, mark))
         .with_context(|| format!("failed to run {}", program.display()))?;
     ensure!(
         status.success(),

@@ -5,6 +5,7 @@ pub mod build;
 pub mod ci;
 pub mod export;
 pub mod fresh;
+pub mod guard;
 pub mod interrupt;
 pub mod ordinary;
 pub mod startup;
