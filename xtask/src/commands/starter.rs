@@ -160,10 +160,12 @@ fn ask(connection: &mut Connection, up: &Prepared) -> Result<bool, Unanswered> {
 
 /// Ends what a supervisor and its keeper have left that were both killed, and tells of it, unless somebody has started the stack anew.
 pub(super) fn clear(paths: &StackPaths, tell: &dyn Fn(&str)) -> Result<()> {
+    // Read first: a supervisor listens before it writes it, so that whose it is does not answer because it ends, not because it begins.
+    let state = State::read(&paths.state);
     if stacks::answers(paths) {
         return Ok(());
     }
-    if let Some(state) = State::read(&paths.state) {
+    if let Some(state) = state {
         // A process that is being killed closes its connections before it is gone.
         process::wait_gone(&[state.supervisor], stacks::DEATH_LIMIT);
     }
