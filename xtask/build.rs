@@ -10,7 +10,7 @@ const FIXED_PLACE: &str = "-no-pie";
 
 /// LLD writes its output in one piece, not page by page through a mapping (from LLD 21 on, whatever the option's name says:
 /// <https://github.com/llvm/llvm-project/issues/207459>). Linux caches what is written in one piece in large folios, where the file
-/// system can, and maps those at a fraction of the cost: a sixth of the time that a start of ten services takes.
+/// system can, and maps those at a fraction of the cost: a seventh of the time that a start of ten services takes.
 const IN_ONE_PIECE: &str = "-Wl,--mmap-output-file";
 
 fn main() {

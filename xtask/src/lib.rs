@@ -73,7 +73,8 @@ pub fn run_internal(args: &[OsString]) -> Option<anyhow::Result<u8>> {
 pub fn run_words(words: &[OsString]) -> anyhow::Result<u8> {
     run_internal(words).unwrap_or_else(|| {
         let early = commands::Early::of(words);
-        commands::run(cli::Cli::parse(), early)
+        let program = OsString::from("xtask");
+        commands::run(cli::Cli::parse_from(std::iter::once(&program).chain(words)), early)
     })
 }
 
