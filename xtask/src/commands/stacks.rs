@@ -173,10 +173,17 @@ impl Asked {
     }
 }
 
-/// Whether a supervisor of this stack answers that is not about to end.
-pub(super) fn answers(paths: &StackPaths) -> bool {
-    let begun = Asked::begin(paths.clone(), Look::Roster);
-    matches!(begun.and_then(|asked| asked.map_or(Ok(None), Asked::end)), Ok(Some(_)))
+/// Whether this stack has a supervisor that is not about to end, also one that has no plan yet, or that is silent. One that is being killed
+/// may accept a connection until it is gone, but it closes it.
+pub(super) fn has_supervisor(paths: &StackPaths) -> bool {
+    let Ok(Some(mut connection)) = connect(paths) else {
+        return false;
+    };
+    let answer = or_last_words(connection.send(Request::Roster)).and_then(|()| connection.receive());
+    !matches!(
+        answer,
+        Ok(Reply::Ended { .. }) | Err(Unanswered::Closed | Unanswered::Leaving)
+    )
 }
 
 /// What did not answer, as one error; `None` when everything did.

@@ -160,9 +160,9 @@ fn ask(connection: &mut Connection, up: &Prepared) -> Result<bool, Unanswered> {
 
 /// Ends what a supervisor and its keeper have left that were both killed, and tells of it, unless somebody has started the stack anew.
 pub(super) fn clear(paths: &StackPaths, tell: &dyn Fn(&str)) -> Result<()> {
-    // Read first: a supervisor listens before it writes it, so that whose it is does not answer because it ends, not because it begins.
+    // Read first: who has written it listens, so that it is not there for one reason only, that it ends.
     let state = State::read(&paths.state);
-    if stacks::answers(paths) {
+    if stacks::has_supervisor(paths) {
         return Ok(());
     }
     if let Some(state) = state {

@@ -70,10 +70,12 @@ fn end_what_is_left(workspace: &Workspace, args: &Stop, running: &[Running]) -> 
             continue;
         }
         let paths = workspace.stack(&profile)?;
-        // One that is being killed may accept a connection until it is gone.
+        // One that was asked is silent or ends; or it has begun since.
+        if stacks::has_supervisor(&paths) {
+            continue;
+        }
         let unreachable = State::read(&paths.state).filter(stacks::lives_on);
         if let Some(state) = &unreachable {
-            // One that is silent is not gone.
             if stacks::connect(&paths)?.is_some() {
                 continue;
             }
@@ -149,7 +151,7 @@ pub(super) fn await_end(paths: &StackPaths, profile: &str) -> Result<()> {
     let deadline = clock::monotonic() + KEEPER_LIMIT;
     while clock::monotonic() < deadline {
         // Who answers is another supervisor, whose keeper was faster than this command to take the place of the one that ended.
-        if stacks::wait_until_released(paths, SUCCESSOR_LOOK) || stacks::answers(paths) {
+        if stacks::wait_until_released(paths, SUCCESSOR_LOOK) || stacks::has_supervisor(paths) {
             return Ok(());
         }
     }
