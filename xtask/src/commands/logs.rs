@@ -60,7 +60,6 @@ pub(super) fn run(workspace: &Workspace, args: &Logs) -> Result<u8> {
     };
     let (earlier, mut follow) = begin.context("failed to read the logs")?;
     follow.join(&selection);
-    ui::print_bytes(&style.render(&earlier))?;
     let (sender, wakes) = channel();
     let interrupts = sender.clone();
     let reader = sender.clone();
@@ -72,7 +71,8 @@ pub(super) fn run(workspace: &Workspace, args: &Logs) -> Result<u8> {
     })?;
     let stacks = Stacks::new(workspace, args.profile.as_deref());
     let follower = Follower::new(follow.asked(asked), style, Box::new(move || choose(&SILENTLY)), stacks)?;
-    let printer = follower.start(Vec::new(), move |result| {
+    // Printed once Ctrl-C is heard: a user may press it at the first line.
+    let printer = follower.start(earlier, move |result| {
         let _ = sender.send(Wake::Printed(result));
     })?;
     loop {
