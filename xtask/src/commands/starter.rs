@@ -10,7 +10,7 @@ use crate::paths::{Lock, StackPaths};
 use crate::process::{self, Detached};
 use crate::supervisor::State;
 use crate::{clock, ui};
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
 use std::cell::LazyCell;
@@ -78,13 +78,13 @@ impl Ahead {
         self.processes.go()
     }
 
-    /// Waits for the supervisor's word that it listens; `meanwhile` runs until then.
-    fn listens(&self, meanwhile: impl FnOnce()) -> Result<()> {
+    /// Waits for the supervisor's word that it listens; `meanwhile` runs until then. `false` when they were ended before there was one.
+    fn listens(&self, meanwhile: impl Fn()) -> Result<bool> {
         let deadline = clock::monotonic() + START_LIMIT;
         meanwhile();
         match first_line(self.processes.stdout(), deadline)? {
-            Some(text) if text == "ready" => Ok(()),
-            Some(text) if text.is_empty() => bail!("it ended before it said why; see supervisor.log"),
+            Some(text) if text == "ready" => Ok(true),
+            Some(text) if text.is_empty() => Ok(false),
             Some(text) => bail!("{text}"),
             None => bail!("it has not answered for {} s", START_LIMIT.as_secs()),
         }
@@ -182,7 +182,7 @@ fn reach(
     state_dir: &Path,
     profile: &str,
     ahead: &mut Option<Ahead>,
-    meanwhile: impl FnOnce(),
+    meanwhile: impl Fn(),
 ) -> Result<(Connection, bool)> {
     paths.make(state_dir)?;
     let Some(_starting) = Lock::take_within(&paths.starting, LOCK_LIMIT)? else {
@@ -201,15 +201,22 @@ fn reach(
         .take()
         .filter(|ahead| ahead.socket == paths.socket && ahead.is_waiting())
         .and_then(|mut ahead| ahead.begin().then_some(ahead));
-    let new = || {
+    // One that is ended while it starts the supervisor may seem to hear the word, and yet there is nobody.
+    let listens = || {
+        if let Some(ahead) = &ahead
+            && ahead.listens(&meanwhile)?
+        {
+            return Ok(());
+        }
         let mut new = Ahead::of(paths)?;
         new.begin();
-        Ok(new)
+        ensure!(
+            new.listens(&meanwhile)?,
+            "it ended before it said why; see supervisor.log"
+        );
+        Ok(())
     };
-    ahead
-        .map_or_else(new, Ok)
-        .and_then(|begun| begun.listens(meanwhile))
-        .context("failed to start the supervisor")?;
+    listens().context("failed to start the supervisor")?;
     match Connection::open(&paths.socket)? {
         Some(connection) => Ok((connection, true)),
         None => bail!(
