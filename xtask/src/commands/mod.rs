@@ -88,8 +88,7 @@ pub(crate) struct Early {
 }
 
 impl Early {
-    /// Begins with the plainest ways to say `dev` before the parser has looked at the words: it takes as long as those processes take to
-    /// come to be.
+    /// Begins with the plainest ways to say `dev` before the parser has looked at the words: while it does, those processes come to be.
     pub(crate) fn of(words: &[OsString]) -> Option<Result<Self>> {
         const PLAIN: [&str; 3] = ["-d", "--detach", "--wait"];
         let (verb, options) = words.split_first()?;

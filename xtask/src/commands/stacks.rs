@@ -160,10 +160,15 @@ impl Asked {
         }))
     }
 
-    /// Waits for the answer; `None` from one that ends just now: it runs no more.
-    fn end(mut self) -> Result<Option<Running>> {
+    /// Waits for the answer.
+    fn answer(&mut self) -> Result<Reply, Unanswered> {
         let left = (self.at + SILENCE).saturating_sub(clock::monotonic());
-        let answer = self.sent.and_then(|()| self.connection.receive_first(left));
+        std::mem::replace(&mut self.sent, Ok(())).and_then(|()| self.connection.receive_first(left))
+    }
+
+    /// Waits for the status; `None` from one that ends just now: it runs no more.
+    fn end(mut self) -> Result<Option<Running>> {
+        let answer = self.answer();
         let status = status_in(answer, &mut self.connection, self.look).with_context(|| asked(&self.paths))?;
         Ok(status.map(|status| Running {
             paths: self.paths,
@@ -176,12 +181,11 @@ impl Asked {
 /// Whether this stack has a supervisor that is not about to end, also one that has no plan yet, or that is silent. One that is being killed
 /// may accept a connection until it is gone, but it closes it.
 pub(super) fn has_supervisor(paths: &StackPaths) -> bool {
-    let Ok(Some(mut connection)) = connect(paths) else {
+    let Ok(Some(mut asked)) = Asked::begin(paths.clone(), Look::Roster) else {
         return false;
     };
-    let answer = or_last_words(connection.send(Request::Roster)).and_then(|()| connection.receive());
     !matches!(
-        answer,
+        asked.answer(),
         Ok(Reply::Ended { .. }) | Err(Unanswered::Closed | Unanswered::Leaving)
     )
 }

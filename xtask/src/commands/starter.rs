@@ -73,13 +73,10 @@ impl Ahead {
         matches!(first_line(self.processes.stdout(), Monotonic::ZERO), Ok(None))
     }
 
-    /// Lets them begin; `false` when the keeper is gone, and has told why.
-    fn begin(&mut self) -> bool {
-        self.processes.go()
-    }
-
-    /// Waits for the supervisor's word that it listens; `meanwhile` runs until then. `false` when they were ended before there was one.
-    fn listens(&self, meanwhile: impl Fn()) -> Result<bool> {
+    /// Lets them begin, and waits for the supervisor's word that it listens; `meanwhile` runs until then. `false` when they were ended
+    /// before there was one: also who has heard the word may be.
+    fn begin(mut self, meanwhile: impl Fn()) -> Result<bool> {
+        self.processes.go();
         let deadline = clock::monotonic() + START_LIMIT;
         meanwhile();
         match first_line(self.processes.stdout(), deadline)? {
@@ -199,24 +196,16 @@ fn reach(
     // Somebody may have ended them meanwhile.
     let ahead = ahead
         .take()
-        .filter(|ahead| ahead.socket == paths.socket && ahead.is_waiting())
-        .and_then(|mut ahead| ahead.begin().then_some(ahead));
-    // One that is ended while it starts the supervisor may seem to hear the word, and yet there is nobody.
-    let listens = || {
-        if let Some(ahead) = &ahead
-            && ahead.listens(&meanwhile)?
-        {
-            return Ok(());
-        }
-        let mut new = Ahead::of(paths)?;
-        new.begin();
+        .filter(|ahead| ahead.socket == paths.socket && ahead.is_waiting());
+    let begin = || {
+        let has_begun = ahead.map_or(Ok(false), |ahead| ahead.begin(&meanwhile))?;
         ensure!(
-            new.listens(&meanwhile)?,
+            has_begun || Ahead::of(paths)?.begin(&meanwhile)?,
             "it ended before it said why; see supervisor.log"
         );
         Ok(())
     };
-    listens().context("failed to start the supervisor")?;
+    begin().context("failed to start the supervisor")?;
     match Connection::open(&paths.socket)? {
         Some(connection) => Ok((connection, true)),
         None => bail!(

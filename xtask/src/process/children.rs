@@ -268,8 +268,8 @@ fn start(launch: &Launch) -> io::Result<(duct::Handle, Ours)> {
     Ok((handle, ours))
 }
 
-/// Starts a command that its caller waits for, as everything is that it starts, known by a mark: see
-/// [`Snapshot::tagged`](super::Snapshot::tagged). To be called where nothing else starts anything.
+/// Starts a command; the caller waits for it. It and everything that it starts are known by the mark, see
+/// [`Snapshot::tagged`](super::Snapshot::tagged). To be called where no other thread starts anything.
 ///
 /// # Errors
 /// When it cannot be started.

@@ -1,7 +1,7 @@
 //! Processes of our own that outlive or guard one another: the keeper that a command starts, the supervisor that the keeper starts.
 //!
 //! Each begins at the word of whoever started it, so that it can be started ahead: until then nobody sees anything of it, and
-//! without a word it ends.
+//! without a word it ends. The guard of tasks is the other way round: the word lets it end, and without one it has something to do.
 
 use crate::shortage::not_started;
 use std::ffi::OsString;
@@ -48,10 +48,11 @@ pub fn detach(program: PathBuf, args: &[OsString]) -> io::Result<Detached> {
 }
 
 impl Detached {
-    /// Lets it begin; `false` when it is gone already, of which its stdout tells.
-    pub fn go(&mut self) -> bool {
-        let word = self.word.take();
-        word.is_some_and(|mut word| word.write_all(&WORD).is_ok())
+    /// Lets it begin. Of one that is gone already, its stdout tells.
+    pub fn go(&mut self) {
+        if let Some(mut word) = self.word.take() {
+            let _ = word.write_all(&WORD);
+        }
     }
 
     /// Lets it end if it was not let begin; then its stdout ends when all that it started is gone.
